@@ -1,0 +1,187 @@
+//! What the two sides of a generator share: the order that comes with a resume, and the way back out.
+//!
+//! Words: a *channel* lies on the generator's own stack, in its first frame. A *port* is the channel through which
+//! a body yields: its own, or while another generator delegates to it, that one's. So an item that comes out of a
+//! chain of delegations is switched once, straight from the innermost body to whoever resumed the outermost.
+//!
+//! Invariants:
+//! - Whoever resumes a generator gives an order first; whoever is resumed takes it. At most one lies there.
+//! - A body can reach its port only while it runs, and then the port's generator runs too, for it (or something it
+//!   resumed) resumed the body. That is why suspending through a port is sound.
+//! - Nobody switches while unwinding: `thread::panicking` counts for a whole thread, so a stack parked in the
+//!   middle of a panic would make every other one look as if it were panicking.
+#![allow(unsafe_code)]
+
+use std::cell::Cell;
+use std::mem::MaybeUninit;
+use std::panic;
+use std::thread;
+
+use super::switch::Parent;
+
+/// What a body finds when it is resumed.
+pub(super) enum Order<S> {
+    /// Nothing was ordered, for there was no switch: the yield was refused.
+    Nothing,
+    /// Go on with this value.
+    Value(S),
+    /// End, please: [`Exit`](crate::Exit) goes to the body, as a value where it asked for one.
+    Exit,
+    /// End: unwinds also a body that asked for a value.
+    ForcedExit,
+}
+
+/// Whether the generator is being closed, between the resume that brought `Exit` and the next stop of its body.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Closing {
+    No,
+    Asked,
+    Forced,
+}
+
+/// Lies on the generator's stack for as long as its body runs.
+pub(super) struct Channel<Y, S> {
+    parent: *const Parent<MaybeUninit<Y>>,
+    order: Cell<Order<S>>,
+    closing: Cell<Closing>,
+    /// Whether whoever resumed the generator was unwinding then.
+    resumer_unwinds: Cell<bool>,
+    /// Yields refused since the generator is being closed.
+    refusals: Cell<u8>,
+    /// The body has switched away for good: see [`Port::raise_exit`].
+    abandoned: Cell<bool>,
+}
+
+/// Yields that are refused to a body which is being closed by somebody who unwinds. In that one case it cannot be
+/// seen whether the body unwinds as well, and a body that catches everything and yields again must end somewhere.
+const MOST_REFUSALS: u8 = 16;
+
+/// The payload that unwinds a body on close. It runs no panic hook.
+pub(super) struct ExitPayload;
+
+impl<Y, S> Channel<Y, S> {
+    /// # Safety
+    ///
+    /// `parent` must outlive the channel.
+    pub(super) unsafe fn new(parent: &Parent<MaybeUninit<Y>>) -> Channel<Y, S> {
+        Channel {
+            parent,
+            order: Cell::new(Order::Nothing),
+            closing: Cell::new(Closing::No),
+            resumer_unwinds: Cell::new(thread::panicking()),
+            refusals: Cell::new(0),
+            abandoned: Cell::new(false),
+        }
+    }
+
+    /// Leaves an order for the body; the resume comes next.
+    #[inline(always)]
+    pub(super) fn give(&self, order: Order<S>) {
+        self.resumer_unwinds.set(thread::panicking());
+        // What is replaced is `Nothing`, for the last order was taken: nothing to drop.
+        std::mem::forget(self.order.replace(order));
+    }
+
+    /// Says that the order to come is to end.
+    pub(super) fn begin_closing(&self, closing: Closing) {
+        self.closing.set(closing);
+        self.refusals.set(0);
+    }
+
+    /// The body has stopped without having ended.
+    pub(super) fn stop_closing(&self) {
+        self.closing.set(Closing::No);
+    }
+
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.abandoned.get()
+    }
+
+    #[cold]
+    fn refuses_while_unwinding(&self) -> bool {
+        // The resumer did not unwind, so it is the body that does.
+        if !self.resumer_unwinds.get() {
+            return true;
+        }
+        let refused = self.closing.get() != Closing::No && self.refusals.get() < MOST_REFUSALS;
+        self.refusals.set(self.refusals.get().saturating_add(1));
+        refused
+    }
+}
+
+/// A channel to yield through.
+pub(super) struct Port<Y, S> {
+    channel: *const Channel<Y, S>,
+}
+
+impl<Y, S> Clone for Port<Y, S> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<Y, S> Copy for Port<Y, S> {}
+
+impl<Y, S> Port<Y, S> {
+    /// To be replaced before anything is yielded.
+    pub(super) fn nowhere() -> Port<Y, S> {
+        Port { channel: std::ptr::null() }
+    }
+
+    /// # Safety
+    ///
+    /// The port must only be used while the generator that owns `channel` runs, on its stack or on one that was
+    /// resumed from there.
+    pub(super) unsafe fn to(channel: &Channel<Y, S>) -> Port<Y, S> {
+        Port { channel }
+    }
+
+    #[inline(always)]
+    fn channel(&self) -> &Channel<Y, S> {
+        // SAFETY: the generator that owns the channel runs (see `to`), so its first frame is alive.
+        unsafe { &*self.channel }
+    }
+
+    pub(super) fn closing(self) -> Closing {
+        self.channel().closing.get()
+    }
+
+    /// Hands `value` to the resumer and stops until the next order. `Order::Nothing`: refused, `value` is dropped.
+    #[inline(always)]
+    pub(super) fn pass(self, value: Y) -> Order<S> {
+        let channel = self.channel();
+        if thread::panicking() && channel.refuses_while_unwinding() {
+            return Order::Nothing;
+        }
+        // SAFETY: the generator runs, and this code on its stack or on one resumed from it (see `to`).
+        unsafe { (*channel.parent).suspend(MaybeUninit::new(value)) };
+        channel.order.replace(Order::Nothing)
+    }
+
+    /// Unwinds the body, from a yield that got no value.
+    ///
+    /// With `panic = "abort"` nothing can be unwound: the body switches away for good instead, and its stack is
+    /// leaked.
+    #[cold]
+    pub(super) fn raise_exit(self) -> ! {
+        if cfg!(panic = "unwind") {
+            panic::resume_unwind(Box::new(ExitPayload))
+        }
+        self.channel().abandoned.set(true);
+        loop {
+            // SAFETY: as in `pass`. Whoever closes the generator looks at `abandoned` before the value.
+            unsafe { (*self.channel().parent).suspend(MaybeUninit::uninit()) };
+        }
+    }
+
+    /// A plain `yield_` got no value: it cannot return.
+    #[cold]
+    #[inline(never)]
+    #[track_caller]
+    pub(super) fn leave(self, order: Order<S>) -> ! {
+        if matches!(order, Order::Nothing) && !self.channel().resumer_unwinds.get() {
+            panic!("a generator must not yield while it unwinds: in a destructor use try_yield");
+        }
+        self.raise_exit()
+    }
+}

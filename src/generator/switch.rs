@@ -1,0 +1,118 @@
+//! The switch between stacks: all that is known of corosensei stands in this file.
+//!
+//! Words: a *fiber* is a function on a stack of its own; its *parent* is whoever resumed it last.
+//!
+//! The face is narrow, so that a better switch can take its place: make a fiber, resume it, take its stack back;
+//! from inside, suspend to the parent. A fiber gets nothing when it is resumed: whatever is sent to it lies in
+//! memory that both sides know.
+//!
+//! A parent link may be used from a deeper stack too: code that runs on fiber B, resumed by fiber A, may suspend A.
+//! A's next resume then continues on B's stack. (corosensei saves the registers on whatever stack is current.)
+#![allow(unsafe_code)]
+
+use std::mem;
+use std::num::NonZeroUsize;
+
+use corosensei::stack::valgrind::ValgrindStackRegistration;
+use corosensei::{Coroutine, CoroutineResult, Yielder as Link};
+
+use crate::stack::Stack;
+
+/// A function on a stack of its own, started by the first [`resume`](Fiber::resume).
+///
+/// Invariant: a fiber is dropped before its first resume or never while it is suspended: corosensei would unwind
+/// it in a way that neither can be answered nor ends for certain. Forget it instead, which leaks its slot.
+pub(super) struct Fiber<Y, R> {
+    coroutine: Coroutine<(), Y, R, OnStack>,
+}
+
+/// The way from a fiber back to its parent.
+#[repr(transparent)]
+pub(super) struct Parent<Y> {
+    link: Link<(), Y>,
+}
+
+/// What a fiber did since it was resumed.
+pub(super) enum Turn<Y, R> {
+    Suspended(Y),
+    Returned(R),
+}
+
+impl<Y, R> Fiber<Y, R> {
+    /// Prepares `body` to run on `stack`.
+    ///
+    /// # Safety
+    ///
+    /// `body` must not unwind. What it borrows must live until it has returned; for ever, if the fiber is forgotten.
+    #[inline]
+    pub(super) unsafe fn new(stack: Stack, body: impl FnOnce(&Parent<Y>) -> R) -> Fiber<Y, R> {
+        if stack.meet() {
+            register_with_valgrind(&stack);
+        }
+        // SAFETY: the caller keeps what `body` borrows alive.
+        let coroutine = unsafe {
+            Coroutine::with_stack_unchecked(OnStack(stack), move |link: &Link<(), Y>, ()| {
+                // SAFETY: `Parent` is a transparent wrapper of `Link`, and lives as long.
+                body(&*std::ptr::from_ref(link).cast::<Parent<Y>>())
+            })
+        };
+        Fiber { coroutine }
+    }
+
+    /// Runs the fiber until it suspends or returns. Must not be called again once it has returned.
+    #[inline(always)]
+    pub(super) fn resume(&mut self) -> Turn<Y, R> {
+        match self.coroutine.resume(()) {
+            CoroutineResult::Yield(value) => Turn::Suspended(value),
+            CoroutineResult::Return(value) => Turn::Returned(value),
+        }
+    }
+
+    /// Gives the stack of a fiber that has returned back to the pool.
+    #[inline]
+    pub(super) fn retire(self) {
+        drop(self.coroutine.into_stack());
+    }
+
+    /// Leaves a suspended fiber as it is, for ever: nothing on its stack is dropped, its slot is never used again.
+    pub(super) fn leak(self) {
+        mem::forget(self);
+    }
+}
+
+impl<Y> Parent<Y> {
+    /// Stops here until the fiber is resumed.
+    ///
+    /// # Safety
+    ///
+    /// The fiber whose parent this is must be running: the current stack is its own, or that of a fiber which was
+    /// resumed, directly or not, from it.
+    #[inline(always)]
+    pub(super) unsafe fn suspend(&self, value: Y) {
+        self.link.suspend(value);
+    }
+}
+
+struct OnStack(Stack);
+
+// SAFETY: a `Stack` has a guard at its low end (see `stack::slab`), at least `stack::MIN_SIZE` bytes above it, and
+// a base that is aligned to 16 bytes. It stays where it is until it is dropped, and for ever if it is forgotten.
+unsafe impl corosensei::stack::Stack for OnStack {
+    #[inline]
+    fn base(&self) -> NonZeroUsize {
+        self.0.base()
+    }
+
+    #[inline]
+    fn limit(&self) -> NonZeroUsize {
+        self.0.limit()
+    }
+}
+
+/// Valgrind takes a far jump of the stack pointer for a giant frame unless it knows the stacks.
+#[cold]
+fn register_with_valgrind(stack: &Stack) {
+    let (low, high) = (stack.limit().get(), stack.base().get());
+    // Registered for good: slots are never unmapped.
+    mem::forget(ValgrindStackRegistration::new(low as *mut u8, high - low));
+}

@@ -1,0 +1,240 @@
+//! The body's side of a generator: how it yields.
+
+use std::borrow::Borrow;
+use std::cell::Cell;
+use std::fmt;
+use std::panic;
+
+use super::Generator;
+use super::channel::{Channel, Closing, Order, Port};
+use super::engine::Outcome;
+use crate::error::{DelegateError, Exit};
+
+/// A generator's own handle, passed to its body: hands values out and takes what is sent.
+///
+/// The body may lend it to functions, closures and callbacks: a yield works from any call depth.
+///
+/// ```
+/// use ropewalk::{Yielder, generate};
+///
+/// fn countdown(co: &Yielder<u32>, n: u32) {
+///     if n > 0 {
+///         co.yield_(n);
+///         countdown(co, n - 1);
+///     }
+/// }
+///
+/// let numbers: Vec<u32> = generate(|co| countdown(co, 3)).collect();
+/// assert_eq!(numbers, [3, 2, 1]);
+/// ```
+pub struct Yielder<Y, S = ()> {
+    pub(super) own: Channel<Y, S>,
+    pub(super) port: Cell<Port<Y, S>>,
+    pub(super) delegates: Cell<bool>,
+}
+
+impl<Y, S> Yielder<Y, S> {
+    /// Its port leads nowhere yet.
+    pub(super) fn new(own: Channel<Y, S>) -> Self {
+        Yielder { own, port: Cell::new(Port::nowhere()), delegates: Cell::new(false) }
+    }
+
+    /// Yields `value` to whoever resumed the generator and waits; returns what is sent next.
+    ///
+    /// When the generator is closed or dropped instead, this call does not return: it unwinds the body, whose
+    /// destructors run, as Python's `GeneratorExit` does. A body that wants to answer uses
+    /// [`try_yield`](Yielder::try_yield).
+    ///
+    /// # Panics
+    ///
+    /// In a destructor while the body unwinds: there is nobody to send a value. As for any panic in a destructor
+    /// during cleanup, the process aborts.
+    ///
+    /// # Platform
+    ///
+    /// With `panic = "abort"` a body cannot be unwound: when it is closed here, it stays as it is for ever, its
+    /// stack is leaked and its destructors do not run. Closing says so.
+    #[inline(always)]
+    #[track_caller]
+    pub fn yield_(&self, value: Y) -> S {
+        let port = self.port.get();
+        match port.pass(value) {
+            Order::Value(sent) => sent,
+            order => port.leave(order),
+        }
+    }
+
+    /// Yields `value` and waits, as [`yield_`](Yielder::yield_) does; on close it returns `Err(Exit)`.
+    ///
+    /// The body should then end. What it returns is given to whoever closed it; if it yields instead, closing
+    /// fails with [`CloseError::IgnoredExit`](crate::CloseError::IgnoredExit).
+    ///
+    /// ```
+    /// use ropewalk::{Exit, Generator};
+    ///
+    /// let summing = Generator::new(|co| {
+    ///     let mut sum = 0;
+    ///     while let Ok(n) = co.try_yield(()) {
+    ///         sum += n;
+    ///     }
+    ///     sum
+    /// });
+    /// summing.start().unwrap();
+    /// summing.send(40).unwrap();
+    /// summing.send(2).unwrap();
+    /// assert_eq!(summing.close(), Ok(Some(42)));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Exit`] when the generator is being closed or dropped. In a destructor while the body unwinds, at once and
+    /// without a switch.
+    #[inline(always)]
+    pub fn try_yield(&self, value: Y) -> Result<S, Exit> {
+        let port = self.port.get();
+        match port.pass(value) {
+            Order::Value(sent) => Ok(sent),
+            Order::Exit | Order::Nothing => Err(Exit),
+            Order::ForcedExit => port.raise_exit(),
+        }
+    }
+
+    /// Lets `inner` stand in until it ends, and returns what it returned; Python's `yield from`.
+    ///
+    /// What `inner` yields goes to whoever resumes this generator; what they send, and errors they throw, go to
+    /// `inner`; when they close this generator, `inner` is closed first. An item costs one switch however many
+    /// generators delegate to one another.
+    ///
+    /// While it stands in, `inner` counts as running: nobody else can resume it.
+    ///
+    /// ```
+    /// use ropewalk::{Generator, generate};
+    ///
+    /// let outer = generate(|co| {
+    ///     let inner = Generator::new(|co| {
+    ///         co.yield_(1);
+    ///         co.yield_(2);
+    ///         "two items"
+    ///     });
+    ///     assert_eq!(co.yield_from(inner), "two items");
+    ///     co.yield_(3);
+    /// });
+    /// assert_eq!(outer.collect::<Vec<_>>(), [1, 2, 3]);
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// When `inner` has been started before, runs, has finished, or gets no stack:
+    /// [`try_yield_from`](Yielder::try_yield_from) returns these as errors. When the body of `inner` panics, with
+    /// its panic.
+    #[track_caller]
+    pub fn yield_from<R>(&self, inner: impl Borrow<Generator<Y, S, R>>) -> R {
+        match self.delegate(inner.borrow(), None) {
+            Ok(value) => value,
+            Err(DelegateError::Exit(_)) => {
+                // Ended by now; its owner may want it dropped before the body unwinds further.
+                drop(inner);
+                self.port.get().raise_exit()
+            }
+            Err(DelegateError::Start(error)) => panic!("cannot yield from this generator: {error}"),
+        }
+    }
+
+    /// As [`yield_from`](Yielder::yield_from), with misuse and close as errors.
+    ///
+    /// # Errors
+    ///
+    /// [`DelegateError::Exit`] when this generator is being closed: `inner` has been closed then.
+    /// [`DelegateError::Start`] when `inner` cannot be started.
+    ///
+    /// # Panics
+    ///
+    /// When the body of `inner` panics, with its panic.
+    pub fn try_yield_from<R>(&self, inner: impl Borrow<Generator<Y, S, R>>) -> Result<R, DelegateError> {
+        self.delegate(inner.borrow(), None)
+    }
+
+    /// Lets a generator that has been started, and waits at a yield, stand in from there: `first` is sent to it.
+    ///
+    /// ```
+    /// use ropewalk::{Generator, Step};
+    ///
+    /// let echo = Generator::new(|co| {
+    ///     let mut heard = co.yield_("ready".to_owned());
+    ///     loop { heard = co.yield_(format!("heard {heard}")) }
+    /// });
+    /// echo.start().unwrap();
+    /// let outer = Generator::<String, u8>::new(move |co| co.yield_from_started(&echo, 7).unwrap());
+    /// assert_eq!(outer.start().unwrap(), Step::Yield("heard 7".to_owned()));
+    /// assert_eq!(outer.send(8), Ok(Step::Yield("heard 8".to_owned())));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`try_yield_from`](Yielder::try_yield_from). A generator that has not been started is started, and
+    /// `first` dropped.
+    pub fn yield_from_started<R>(
+        &self,
+        inner: impl Borrow<Generator<Y, S, R>>,
+        first: S,
+    ) -> Result<R, DelegateError> {
+        self.delegate(inner.borrow(), Some(first))
+    }
+
+    fn delegate<R>(&self, inner: &Generator<Y, S, R>, first: Option<S>) -> Result<R, DelegateError> {
+        let mut outcome = inner.enter(self.port.get(), first)?;
+        self.delegates.set(true);
+        // An inner generator that yields straight through our port comes back here only when it has ended. One that
+        // was delegating itself when we took over still yields to us: pass its items on.
+        while let Outcome::Yielded(value) = outcome {
+            outcome = match self.port.get().pass(value) {
+                Order::Value(sent) => inner.resume(sent),
+                Order::Exit | Order::Nothing => inner.exit(Closing::Asked),
+                Order::ForcedExit => inner.exit(Closing::Forced),
+            };
+        }
+        self.delegates.set(false);
+        let port = self.port.get();
+        match outcome {
+            Outcome::Panicked(payload) => panic::resume_unwind(payload),
+            // Python raises GeneratorExit in the outer one whatever the inner one made of it.
+            _ if port.closing() == Closing::Forced => port.raise_exit(),
+            _ if port.closing() == Closing::Asked => Err(DelegateError::Exit(Exit)),
+            Outcome::Returned(value) => Ok(value),
+            Outcome::Exited | Outcome::Abandoned | Outcome::Yielded(_) => {
+                unreachable!("a generator exits only while it is closed, and the loop took its yields")
+            }
+        }
+    }
+}
+
+impl<Y> Yielder<Y> {
+    /// Yields all items of an iterator: `yield from` for anything but generators.
+    ///
+    /// ```
+    /// use ropewalk::generate;
+    ///
+    /// let letters = generate(|co| co.yield_all("abc".chars()));
+    /// assert_eq!(letters.collect::<String>(), "abc");
+    /// ```
+    #[inline]
+    pub fn yield_all(&self, items: impl IntoIterator<Item = Y>) {
+        items.into_iter().for_each(|item| self.yield_(item));
+    }
+
+    /// As [`yield_all`](Yielder::yield_all), up to a close.
+    ///
+    /// # Errors
+    ///
+    /// [`Exit`] when the generator is being closed; the items that are left are not taken from the iterator.
+    #[inline]
+    pub fn try_yield_all(&self, items: impl IntoIterator<Item = Y>) -> Result<(), Exit> {
+        items.into_iter().try_for_each(|item| self.try_yield(item))
+    }
+}
+
+impl<Y, S> fmt::Debug for Yielder<Y, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Yielder").field("delegates", &self.delegates.get()).finish_non_exhaustive()
+    }
+}

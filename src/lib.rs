@@ -1,0 +1,31 @@
+//! Python's yield-style coroutines for stable Rust: generators on stacks of their own.
+//!
+//! A [`Generator`] is an ordinary function that can *yield* values from any call depth and be *sent* values back.
+//! There is no `async`, no `Pin` and no macro.
+//!
+//! ```
+//! use ropewalk::generate;
+//!
+//! let fibonacci = generate(|co| {
+//!     let (mut a, mut b) = (0, 1);
+//!     loop {
+//!         co.yield_(a);
+//!         (a, b) = (b, a + b);
+//!     }
+//! });
+//! assert_eq!(fibonacci.take(8).collect::<Vec<u64>>(), [0, 1, 1, 2, 3, 5, 8, 13]);
+//! ```
+//!
+//! - [`generator`]: starting, sending, throwing, closing, delegating; generators over borrowed data.
+//! - [`pipeline`]: generators in a row, pulled from one end or pushed from the other.
+//! - [`stack`]: what stacks cost, how large they are, and what happens when one overflows.
+
+pub mod generator;
+pub mod stack;
+
+mod error;
+mod report;
+
+pub use error::{CloseError, DelegateError, Exit, SendError, StartError, ThrowError};
+pub use generator::{Generator, State, Step, Yielder, generate};
+pub use report::{Unraisable, Unraised, set_unraisable_hook};
