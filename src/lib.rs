@@ -27,5 +27,6 @@ mod error;
 mod report;
 
 pub use error::{CloseError, DelegateError, Exit, SendError, StartError, ThrowError};
+pub use generator::pipeline;
 pub use generator::{Generator, State, Step, Yielder, generate};
 pub use report::{Unraisable, Unraised, set_unraisable_hook};

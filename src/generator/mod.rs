@@ -15,6 +15,7 @@
 mod builder;
 mod channel;
 mod engine;
+pub mod pipeline;
 mod scope;
 mod switch;
 mod yielder;
@@ -246,6 +247,11 @@ impl<Y, S, R> Generator<Y, S, R> {
     /// The name that a [`Builder`] gave it.
     pub fn name(&self) -> Option<&str> {
         self.engine.name()
+    }
+
+    /// Keeps the value of a return for [`take_return`](Generator::take_return). The state must be `Closed`.
+    pub(in crate::generator) fn keep_return(&self, value: R) {
+        self.engine.keep_return(value);
     }
 
     fn can_start(&self) -> Result<(), StartError> {

@@ -1,0 +1,54 @@
+//! Pulling: stages after one another, in the order in which items pass.
+
+use super::push::Sink;
+use crate::generator::{Generator, Yielder, generate};
+
+/// Puts stages after a source, be it an iterator, a generator or a collection.
+pub trait Pipeline: IntoIterator + Sized {
+    /// Hands the source to `stage`, a function that makes one iterator of another: `source | stage` in a shell.
+    fn pipe<T>(self, stage: impl FnOnce(Self) -> T) -> T {
+        stage(self)
+    }
+
+    /// Adds a stage that is written as a generator's body: it reads items and yields what it makes of them.
+    ///
+    /// ```
+    /// use ropewalk::pipeline::Pipeline;
+    ///
+    /// let words = ["a rose", "is a rose"].through(|lines, co| {
+    ///     for line in lines {
+    ///         co.yield_all(line.split(' '));
+    ///     }
+    /// });
+    /// assert_eq!(words.collect::<Vec<_>>(), ["a", "rose", "is", "a", "rose"]);
+    /// ```
+    #[track_caller]
+    fn through<Y, F>(self, stage: F) -> Generator<Y>
+    where
+        F: FnOnce(Self::IntoIter, &Yielder<Y>) + 'static,
+        Self::IntoIter: 'static,
+        Y: 'static,
+    {
+        let items = self.into_iter();
+        generate(move |co| stage(items, co))
+    }
+
+    /// Sends all items into `sink`, or as many as it wants, and returns its result.
+    ///
+    /// ```
+    /// use ropewalk::pipeline::{Pipeline, collect, take};
+    ///
+    /// let first: Vec<u32> = (1..).push_into(take(3, collect()));
+    /// assert_eq!(first, [1, 2, 3]);
+    /// ```
+    fn push_into<K: Sink<Self::Item>>(self, mut sink: K) -> K::Output {
+        for item in self {
+            if sink.send(item).is_err() {
+                break;
+            }
+        }
+        sink.finish()
+    }
+}
+
+impl<I: IntoIterator> Pipeline for I {}
