@@ -27,6 +27,9 @@ pub struct Scope<'scope, 'env: 'scope> {
     env: PhantomData<&'env mut &'env ()>,
 }
 
+/// A body with its honest lifetime.
+type ScopedBody<'scope, Y, S, R> = Box<dyn FnOnce(&Yielder<Y, S>) -> R + 'scope>;
+
 /// Opens a scope in which generators may borrow what lives outside of it, and closes them all when it ends.
 ///
 /// ```
@@ -83,7 +86,7 @@ impl<'scope, 'env> Scope<'scope, 'env> {
 
     pub(super) fn with_options<Y, S, R>(
         &'scope self,
-        body: Box<dyn FnOnce(&Yielder<Y, S>) -> R + 'scope>,
+        body: ScopedBody<'scope, Y, S, R>,
         created: &'static Location<'static>,
         options: Option<Box<Builder>>,
     ) -> &'scope Generator<Y, S, R>
@@ -92,10 +95,9 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         S: 'scope,
         R: 'scope,
     {
-        type Scoped<'scope, Y, S, R> = Box<dyn FnOnce(&Yielder<Y, S>) -> R + 'scope>;
         // SAFETY: only the lifetime changes. `scope` closes the generator, which drops the body or runs it to its end,
         // before it returns, and what the body borrows lives longer than that.
-        let body = unsafe { mem::transmute::<Scoped<'scope, Y, S, R>, Body<Y, S, R>>(body) };
+        let body = unsafe { mem::transmute::<ScopedBody<'scope, Y, S, R>, Body<Y, S, R>>(body) };
         let generator = Box::into_raw(Box::new(Generator::with_options(body, created, options)));
         // SAFETY: fresh from a box, and freed only after `'scope`.
         let lent = unsafe { &*generator };

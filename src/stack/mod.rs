@@ -4,7 +4,7 @@
 //! is one mapping cut into slots; the *pool* holds the slots that nobody uses. An idle slot is *warm* while it
 //! still owns its pages and *cold* once they were given back to the system.
 //!
-//! Invariant: a slot has one owner, its [`Stack`] value, and goes back to the pool only when that value is
+//! Invariant: a slot has one owner, its `Stack` value, and goes back to the pool only when that value is
 //! dropped. Whoever forgets a `Stack` leaks its slot and nothing else: slabs are never unmapped, so memory that
 //! anybody might still look at stays what it was.
 //!
