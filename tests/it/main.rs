@@ -1,0 +1,16 @@
+//! The behaviour of the public face, one module for each part of it.
+//!
+//! Tests are sentences; `G1` to `G48` in a comment are the rows of `docs/generators.md`, which names the tests.
+
+mod architecture;
+mod closing;
+mod compile_fail;
+mod delegation;
+mod iterators;
+mod log;
+mod model;
+mod pipelines;
+mod protocol;
+mod scopes;
+mod stacks;
+mod yielding;

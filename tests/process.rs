@@ -1,0 +1,364 @@
+//! What needs a process of its own: faults, aborts, limits, environment variables.
+//!
+//! Each test runs itself again in a child process, which plays the scenario; the parent looks at how it ended.
+#![allow(unsafe_code)]
+
+use std::hint::black_box;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Output};
+
+use ropewalk::generator::{self, Builder};
+use ropewalk::{Generator, StartError, Yielder, generate, stack};
+
+/// Runs `scenario` in a child process, which ends well if the scenario returns.
+fn in_child(test: &str, environment: &[(&str, &str)], scenario: impl FnOnce()) -> Output {
+    const CHILD: &str = "ROPEWALK_TEST_CHILD";
+    if std::env::var(CHILD).is_ok_and(|child| child == test) {
+        scenario();
+        std::process::exit(0);
+    }
+    let own = std::env::current_exe().expect("the test has an executable");
+    Command::new(own)
+        .args([test, "--exact", "--nocapture", "--test-threads=1"])
+        .env_remove("RUST_BACKTRACE")
+        .env(CHILD, test)
+        .envs(environment.iter().copied())
+        .output()
+        .expect("the test can run itself")
+}
+
+fn errors_of(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[track_caller]
+fn assert_ended_well(output: &Output) {
+    assert!(output.status.success(), "{}\n{}", output.status, errors_of(output));
+}
+
+#[track_caller]
+fn assert_killed_by(signal: i32, output: &Output) {
+    assert_eq!(output.status.signal(), Some(signal), "{}\n{}", output.status, errors_of(output));
+}
+
+#[track_caller]
+fn assert_says(output: &Output, text: &str) {
+    assert!(errors_of(output).contains(text), "no {text:?} in:\n{}", errors_of(output));
+}
+
+/// Uses stack without end, in a way that no optimiser removes.
+fn recurse(depth: u64) -> u64 {
+    let frame = black_box([depth; 64]);
+    if depth == u64::MAX { 0 } else { recurse(depth + 1).wrapping_add(frame[(depth % 64) as usize]) }
+}
+
+#[test]
+fn an_overflow_names_the_generator_its_birthplace_its_size_and_the_knob() {
+    let line = line!() + 3;
+    let name = "an_overflow_names_the_generator_its_birthplace_its_size_and_the_knob";
+    let output = in_child(name, &[], || {
+        let deep = Builder::new().name("deep").stack_size(128 << 10).generator(|co: &Yielder<u64>| {
+            co.yield_(recurse(0));
+        });
+        deep.for_each(drop);
+    });
+    assert_killed_by(libc::SIGABRT, &output);
+    assert_says(&output, "ropewalk: stack overflow in generator 'deep' created at tests/process.rs:");
+    assert_says(&output, &format!("process.rs:{line}:"));
+    assert_says(&output, "131072 bytes");
+    assert_says(&output, "generator::Builder::stack_size(524288)");
+    assert_says(&output, "ROPEWALK_STACK_SIZE=524288");
+}
+
+#[test]
+fn an_overflow_on_a_thread_that_std_did_not_make_is_reported_too() {
+    extern "C" fn body(_: *mut libc::c_void) -> *mut libc::c_void {
+        generate(|co| co.yield_(recurse(0))).for_each(drop);
+        std::ptr::null_mut()
+    }
+    let output = in_child("an_overflow_on_a_thread_that_std_did_not_make_is_reported_too", &[], || {
+        // SAFETY: a thread with default attributes and a body that takes no argument; it is joined at once.
+        unsafe {
+            let mut thread = std::mem::zeroed();
+            let none = std::ptr::null_mut();
+            assert_eq!(libc::pthread_create(&mut thread, std::ptr::null(), body, none), 0);
+            libc::pthread_join(thread, std::ptr::null_mut());
+        }
+    });
+    assert_killed_by(libc::SIGABRT, &output);
+    assert_says(&output, "ropewalk: stack overflow in generator created at tests/process.rs");
+}
+
+#[test]
+fn an_overflow_in_an_inner_generator_names_the_inner_one() {
+    let output = in_child("an_overflow_in_an_inner_generator_names_the_inner_one", &[], || {
+        let outer = generate(|co| {
+            co.yield_from(Builder::new().name("inner").generator(|co: &Yielder<u64>| co.yield_(recurse(0))))
+        });
+        outer.for_each(drop);
+    });
+    assert_killed_by(libc::SIGABRT, &output);
+    assert_says(&output, "stack overflow in generator 'inner'");
+}
+
+#[test]
+fn an_overflow_of_a_thread_still_gets_the_message_of_std() {
+    let output = in_child("an_overflow_of_a_thread_still_gets_the_message_of_std", &[], || {
+        assert_eq!(generate(|co| co.yield_(1)).sum::<i32>(), 1);
+        let thread = std::thread::Builder::new().name("shallow".to_owned());
+        let joined = thread.spawn(|| recurse(0)).expect("a thread can be made").join();
+        unreachable!("the thread overflowed: {joined:?}");
+    });
+    assert_killed_by(libc::SIGABRT, &output);
+    assert_says(&output, "thread 'shallow'");
+    assert_says(&output, "has overflowed its stack");
+    assert!(!errors_of(&output).contains("ropewalk"));
+}
+
+#[test]
+fn another_fault_goes_to_the_handler_that_was_there_before() {
+    extern "C" fn before(_: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
+        // SAFETY: the kernel passes a valid `siginfo_t`; `_exit` is async-signal-safe.
+        unsafe { libc::_exit(if (*info).si_addr() as usize == 8 { 77 } else { 78 }) }
+    }
+    let output = in_child("another_fault_goes_to_the_handler_that_was_there_before", &[], || {
+        // SAFETY: a handler with the signature that SA_SIGINFO asks for; then a read that faults, as it should.
+        unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            action.sa_sigaction = before as *const () as usize;
+            action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
+            libc::sigaction(libc::SIGSEGV, &action, std::ptr::null_mut());
+            generate(|co| co.yield_(black_box(8 as *const u64).read_volatile())).for_each(drop);
+        }
+    });
+    assert_eq!(output.status.code(), Some(77), "{}", errors_of(&output));
+}
+
+#[test]
+fn another_fault_without_such_a_handler_kills_as_it_would_anyway() {
+    let output = in_child("another_fault_without_such_a_handler_kills_as_it_would_anyway", &[], || {
+        // SAFETY: a read that faults, as it should.
+        generate(|co| co.yield_(unsafe { black_box(8 as *const u64).read_volatile() })).for_each(drop);
+    });
+    assert_killed_by(libc::SIGSEGV, &output);
+    assert!(!errors_of(&output).contains("ropewalk"), "{}", errors_of(&output));
+}
+
+/// The end of the page that holds the hot end of the running generator's stack: where its slot ends.
+fn top_of_this_slot() -> usize {
+    let local = 0u8;
+    (black_box(&raw const local) as usize).next_multiple_of(4096)
+}
+
+#[test]
+fn a_wild_pointer_into_a_guard_page_is_not_called_an_overflow() {
+    let output = in_child("a_wild_pointer_into_a_guard_page_is_not_called_an_overflow", &[], || {
+        let mut generator = generate(|co| co.yield_(top_of_this_slot()));
+        let guard = generator.next().expect("one item") - stack::DEFAULT_SIZE - 100;
+        // SAFETY: a read that faults, as it should, from a stack that is not the generator's.
+        unsafe { black_box(guard as *const u8).read_volatile() };
+    });
+    assert_killed_by(libc::SIGSEGV, &output);
+    assert!(!errors_of(&output).contains("overflow"), "{}", errors_of(&output));
+}
+
+#[test]
+fn a_large_guard_catches_what_jumps_over_a_page() {
+    let output = in_child("a_large_guard_catches_what_jumps_over_a_page", &[], || {
+        let builder = Builder::new().name("foreign").guard_size(1 << 20);
+        let generator = builder.generator(|co: &Yielder<u8>| {
+            let far_below = top_of_this_slot() - stack::DEFAULT_SIZE - (500 << 10);
+            // SAFETY: what C code without stack probes does; the write faults, as it should.
+            unsafe { black_box(far_below as *mut u8).write_volatile(1) };
+            co.yield_(1);
+        });
+        generator.for_each(drop);
+    });
+    assert_killed_by(libc::SIGABRT, &output);
+    assert_says(&output, "stack overflow in generator 'foreign'");
+}
+
+#[test]
+fn a_panic_with_a_backtrace_fits_on_the_default_stack_in_a_debug_build() {
+    let name = "a_panic_with_a_backtrace_fits_on_the_default_stack_in_a_debug_build";
+    let output = in_child(name, &[("RUST_BACKTRACE", "full")], || {
+        let generator = Generator::<(), ()>::new(|_| panic!("deep inside"));
+        let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| generator.start().is_ok()));
+        assert_eq!(caught.unwrap_err().downcast_ref::<&str>(), Some(&"deep inside"));
+    });
+    assert_ended_well(&output);
+    assert_says(&output, "deep inside");
+    assert_says(&output, "stack backtrace:");
+    // The trace goes on from the generator's stack into whoever resumed it.
+    assert_says(&output, "ropewalk::generator");
+    assert_says(&output, "process::in_child");
+}
+
+#[test]
+fn the_environment_sets_the_size_of_stacks() {
+    let environment = [("ROPEWALK_STACK_SIZE", "65536")];
+    let output = in_child("the_environment_sets_the_size_of_stacks", &environment, || {
+        stack::set_default_size(1 << 20);
+        assert_eq!(stack::default_size(), 65536);
+        generate(|co| co.yield_(recurse(0))).for_each(drop);
+    });
+    assert_killed_by(libc::SIGABRT, &output);
+    assert_says(&output, "its stack has 65536 bytes");
+}
+
+struct YieldsInDrop<'a>(&'a Yielder<i32>);
+
+impl Drop for YieldsInDrop<'_> {
+    fn drop(&mut self) {
+        self.0.yield_(2);
+    }
+}
+
+#[test]
+fn a_plain_yield_in_a_destructor_of_an_unwinding_body_says_what_to_do_and_aborts() {
+    let name = "a_plain_yield_in_a_destructor_of_an_unwinding_body_says_what_to_do_and_aborts";
+    let output = in_child(name, &[], || {
+        let mut generator = generate(|co| {
+            let _guard = YieldsInDrop(co);
+            co.yield_(1);
+        });
+        assert_eq!(generator.next(), Some(1));
+        drop(generator);
+    });
+    assert_killed_by(libc::SIGABRT, &output);
+    assert_says(&output, "a generator must not yield while it unwinds: in a destructor use try_yield");
+}
+
+#[test]
+fn a_borrowing_generator_that_will_not_end_aborts_rather_than_outlive_what_it_borrows() {
+    let name = "a_borrowing_generator_that_will_not_end_aborts_rather_than_outlive_what_it_borrows";
+    let output = in_child(name, &[], || {
+        let data = vec![1, 2, 3];
+        generator::scope(|s| {
+            let stubborn = s.generator(|co: &Yielder<usize>| {
+                loop {
+                    let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                        co.yield_(data.len());
+                    }));
+                    drop(caught);
+                }
+            });
+            assert_eq!(stubborn.start().unwrap().yielded(), Some(3));
+        });
+    });
+    assert_killed_by(libc::SIGABRT, &output);
+    assert_says(&output, "kept on yielding while its scope ended");
+}
+
+#[test]
+fn without_address_space_starting_is_an_error_that_names_the_knob() {
+    let output = in_child("without_address_space_starting_is_an_error_that_names_the_knob", &[], || {
+        let limit = libc::rlimit { rlim_cur: 1 << 30, rlim_max: 1 << 30 };
+        // SAFETY: a valid limit for this process.
+        assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) }, 0);
+        let mut suspended = Vec::new();
+        let error = loop {
+            let generator = generate(|co| co.yield_(1));
+            match generator.start() {
+                Ok(_) => suspended.push(generator),
+                Err(StartError::NoStack(error)) => break error,
+                Err(other) => panic!("{other}"),
+            }
+            assert!(suspended.len() < 10_000, "a gigabyte has no room for these");
+        };
+        assert_eq!(error.kind(), std::io::ErrorKind::OutOfMemory);
+        let text = error.to_string();
+        assert!(text.contains("out of address space") && text.contains("ulimit -v"), "{text}");
+        // The process goes on: there is memory for other things, and a stack that is given back serves again.
+        assert_eq!(vec![1u8; 100_000].len(), 100_000);
+        drop(suspended.pop());
+        assert_eq!(generate(|co| co.yield_(5)).sum::<i32>(), 5);
+    });
+    assert_ended_well(&output);
+}
+
+#[test]
+fn without_mappings_for_guards_starting_is_an_error_that_names_the_limit() {
+    let environment = [("ROPEWALK_GUARD", "mprotect"), ("ROPEWALK_STACK_SIZE", "16384")];
+    let name = "without_mappings_for_guards_starting_is_an_error_that_names_the_limit";
+    let output = in_child(name, &environment, || {
+        let most: usize =
+            std::fs::read_to_string("/proc/sys/vm/max_map_count").unwrap().trim().parse().unwrap();
+        // Beyond this the kernel is tuned, and the test would take more memory than it is worth.
+        if most > 1 << 18 {
+            eprintln!("vm.max_map_count is {most}: not exhausted");
+            return;
+        }
+        let mut suspended = Vec::new();
+        let error = loop {
+            let generator = generate(|co| co.yield_(1));
+            match generator.start() {
+                Ok(_) => suspended.push(generator),
+                Err(StartError::NoStack(error)) => break error,
+                Err(other) => panic!("{other}"),
+            }
+            assert!(suspended.len() < most, "each of these takes a mapping at least");
+        };
+        assert_eq!(stack::stats().guard, Some(stack::GuardMethod::Mprotect));
+        assert_eq!(error.kind(), std::io::ErrorKind::OutOfMemory);
+        let text = error.to_string();
+        assert!(text.contains(&format!("vm.max_map_count is {most}")), "{text}");
+        // It was noticed before the allocator starves.
+        assert!(suspended.len() > most * 2 / 5, "stopped early: {}", suspended.len());
+        assert_eq!(vec![1u8; 10_000_000].len(), 10_000_000);
+        drop(suspended.pop());
+        assert_eq!(generate(|co| co.yield_(5)).sum::<i32>(), 5);
+    });
+    assert_ended_well(&output);
+}
+
+#[test]
+fn an_overflow_is_caught_by_the_older_guards_as_well() {
+    let environment = [("ROPEWALK_GUARD", "mprotect")];
+    let output = in_child("an_overflow_is_caught_by_the_older_guards_as_well", &environment, || {
+        generate(|co| co.yield_(recurse(0))).for_each(drop);
+    });
+    assert_killed_by(libc::SIGABRT, &output);
+    assert_says(&output, "ropewalk: stack overflow in generator created at tests/process.rs");
+}
+
+#[test]
+fn memory_that_must_not_be_swapped_gets_the_older_guards() {
+    let output = in_child("memory_that_must_not_be_swapped_gets_the_older_guards", &[], || {
+        // The first stack decides how guards are made; locking comes after it, so one slab has to differ.
+        assert_eq!(generate(|co| co.yield_(1)).sum::<i32>(), 1);
+        // SAFETY: locks pages that are touched from now on.
+        if unsafe { libc::mlockall(libc::MCL_FUTURE | libc::MCL_ONFAULT) } != 0 {
+            // Not allowed here: say what the parent looks for, so that it sees which branch was taken.
+            eprintln!("mlockall: {}", std::io::Error::last_os_error());
+        }
+        let mut suspended: Vec<_> = (0..40).map(|_| generate(|co| co.yield_(recurse(0)))).collect();
+        suspended[39].next();
+    });
+    assert_killed_by(libc::SIGABRT, &output);
+    assert_says(&output, "ropewalk: stack overflow in generator created at tests/process.rs");
+}
+
+#[test]
+fn more_generators_are_suspended_at_once_than_the_kernel_has_mappings_for() {
+    let output =
+        in_child("more_generators_are_suspended_at_once_than_the_kernel_has_mappings_for", &[], || {
+            const MANY: usize = 40_000;
+            assert_eq!(generate(|co| co.yield_(1)).sum::<i32>(), 1);
+            if stack::stats().guard == Some(stack::GuardMethod::Mprotect) {
+                // What happens then is the business of the test above.
+                eprintln!("this kernel makes guards of mappings: it has no room for {MANY}");
+                return;
+            }
+            let mut suspended: Vec<_> = (0..MANY).map(|n| generate(move |co| co.yield_(n))).collect();
+            for (n, generator) in suspended.iter_mut().enumerate() {
+                assert_eq!(generator.next(), Some(n));
+            }
+            let mappings = std::fs::read_to_string("/proc/self/maps").unwrap().lines().count();
+            assert!(mappings < 1_000, "{mappings} mappings");
+            for generator in &mut suspended {
+                assert_eq!(generator.next(), None);
+            }
+        });
+    assert_ended_well(&output);
+}
