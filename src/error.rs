@@ -9,7 +9,6 @@ use std::{fmt, io};
 /// The generator is being closed: the answer of [`Yielder::try_yield`](crate::Yielder::try_yield) to a yield that
 /// will never be resumed with a value. Python's `GeneratorExit`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
 pub struct Exit;
 
 impl fmt::Display for Exit {
@@ -113,7 +112,7 @@ impl<S> fmt::Display for SendError<S> {
 impl<S> Error for SendError<S> {}
 
 /// Why an error could not be thrown into a generator; holds the error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub enum ThrowError<E> {
     /// The generator had not been started. It is closed now, as in Python, and its body never begins.
     NotStarted(E),
@@ -132,27 +131,29 @@ impl<E> ThrowError<E> {
     }
 }
 
-impl<E: fmt::Display> fmt::Display for ThrowError<E> {
+impl<E> fmt::Debug for ThrowError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ThrowError::NotStarted(error) => {
-                write!(f, "{error} (thrown into a generator that had not started)")
-            }
-            ThrowError::Running(error) => write!(f, "{error} (thrown into a generator that is running)"),
-            ThrowError::Finished(error) => write!(f, "{error} (thrown into a generator that has finished)"),
-        }
+        f.write_str(match self {
+            ThrowError::NotStarted(_) => "NotStarted(..)",
+            ThrowError::Running(_) => "Running(..)",
+            ThrowError::Finished(_) => "Finished(..)",
+        })
     }
 }
 
-impl<E: Error + 'static> Error for ThrowError<E> {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            ThrowError::NotStarted(error) | ThrowError::Running(error) | ThrowError::Finished(error) => {
-                Some(error)
+impl<E> fmt::Display for ThrowError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            ThrowError::NotStarted(_) => {
+                "error was thrown into a generator that had not started: it is closed now"
             }
-        }
+            ThrowError::Running(_) => RUNNING,
+            ThrowError::Finished(_) => FINISHED,
+        })
     }
 }
+
+impl<E> Error for ThrowError<E> {}
 
 /// Why a generator is not closed, or not properly; holds what it yielded instead.
 #[derive(PartialEq, Eq)]
@@ -192,36 +193,33 @@ impl<Y> fmt::Display for CloseError<Y> {
 
 impl<Y> Error for CloseError<Y> {}
 
-/// Why one generator could not stand in for another with [`try_yield_from`](crate::Yielder::try_yield_from).
+/// Why one generator does not stand in for another, or no longer does.
+///
+/// `E` says why the inner one refused: [`StartError`] for
+/// [`try_yield_from`](crate::Yielder::try_yield_from), [`SendError`] for
+/// [`try_yield_from_started`](crate::Yielder::try_yield_from_started).
 #[derive(Debug)]
-#[non_exhaustive]
-pub enum DelegateError {
+pub enum DelegateError<E = StartError> {
     /// The delegating generator is being closed; the inner one has been closed before it.
     Exit(Exit),
-    /// The inner generator could not be started; [`StartError::AlreadyStarted`] where it waits at a yield.
-    Start(StartError),
+    /// The inner generator could not be resumed.
+    Refused(E),
 }
 
-impl fmt::Display for DelegateError {
+impl<E: fmt::Display> fmt::Display for DelegateError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             DelegateError::Exit(exit) => exit.fmt(f),
-            DelegateError::Start(error) => error.fmt(f),
+            DelegateError::Refused(error) => error.fmt(f),
         }
     }
 }
 
-impl Error for DelegateError {}
+impl<E: fmt::Debug + fmt::Display> Error for DelegateError<E> {}
 
-impl From<Exit> for DelegateError {
-    fn from(exit: Exit) -> DelegateError {
+impl<E> From<Exit> for DelegateError<E> {
+    fn from(exit: Exit) -> Self {
         DelegateError::Exit(exit)
-    }
-}
-
-impl From<StartError> for DelegateError {
-    fn from(error: StartError) -> DelegateError {
-        DelegateError::Start(error)
     }
 }
 

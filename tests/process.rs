@@ -153,7 +153,7 @@ fn top_of_this_slot() -> usize {
 #[test]
 fn a_wild_pointer_into_a_guard_page_is_not_called_an_overflow() {
     let output = in_child("a_wild_pointer_into_a_guard_page_is_not_called_an_overflow", &[], || {
-        let mut generator = generate(|co| co.yield_(top_of_this_slot()));
+        let generator = generate(|co| co.yield_(top_of_this_slot()));
         let guard = generator.next().expect("one item") - stack::DEFAULT_SIZE - 100;
         // SAFETY: a read that faults, as it should, from a stack that is not the generator's.
         unsafe { black_box(guard as *const u8).read_volatile() };
@@ -218,7 +218,7 @@ impl Drop for YieldsInDrop<'_> {
 fn a_plain_yield_in_a_destructor_of_an_unwinding_body_says_what_to_do_and_aborts() {
     let name = "a_plain_yield_in_a_destructor_of_an_unwinding_body_says_what_to_do_and_aborts";
     let output = in_child(name, &[], || {
-        let mut generator = generate(|co| {
+        let generator = generate(|co| {
             let _guard = YieldsInDrop(co);
             co.yield_(1);
         });
@@ -332,7 +332,7 @@ fn memory_that_must_not_be_swapped_gets_the_older_guards() {
             // Not allowed here: say what the parent looks for, so that it sees which branch was taken.
             eprintln!("mlockall: {}", std::io::Error::last_os_error());
         }
-        let mut suspended: Vec<_> = (0..40).map(|_| generate(|co| co.yield_(recurse(0)))).collect();
+        let suspended: Vec<_> = (0..40).map(|_| generate(|co| co.yield_(recurse(0)))).collect();
         suspended[39].next();
     });
     assert_killed_by(libc::SIGABRT, &output);

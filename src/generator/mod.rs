@@ -36,8 +36,8 @@ use crate::report::{self, Unraisable, Unraised};
 
 /// A function that can stop at a yield, hand out a value and be sent another.
 ///
-/// `Y` is what it yields, `S` what is sent to it, `R` what it returns. All methods take `&self`, as those of a `Cell`
-/// do: a generator can be shared through an `Rc`, and resuming one that is running is an error, not undefined.
+/// `Y` is what it yields, `S` what is sent to it, `R` what it returns. Its methods take `&self`, as those of a `Cell`
+/// do: a generator can be shared through an `Rc`, and resuming one that is running is an error that says so.
 ///
 /// ```
 /// use ropewalk::{Generator, Step};
@@ -68,7 +68,6 @@ pub struct Generator<Y, S = (), R = ()> {
 
 /// What a resumed generator came back with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[must_use = "a step may hold the value that the generator returned"]
 pub enum Step<Y, R = ()> {
     /// It yielded this and waits to be resumed.
     Yield(Y),
@@ -95,6 +94,8 @@ impl<Y, R> Step<Y, R> {
 }
 
 /// A generator to which nothing is sent: an iterator with a body that yields.
+///
+/// It owns what it captures, for it may live for ever; [`Scope::generate`] makes one that borrows.
 ///
 /// ```
 /// use ropewalk::generate;
@@ -150,6 +151,35 @@ impl<Y, S, R> Generator<Y, S, R> {
     pub fn start(&self) -> Result<Step<Y, R>, StartError> {
         self.can_start()?;
         Ok(self.step(self.engine.start(None).map_err(StartError::NoStack)?))
+    }
+
+    /// Starts the generator and drops what it yields first: ready for the first [`send`](Generator::send).
+    ///
+    /// ```
+    /// use ropewalk::{Generator, Step};
+    ///
+    /// let doubler = Generator::new(|co| {
+    ///     let mut doubled = 0;
+    ///     loop {
+    ///         doubled = 2 * co.yield_(doubled);
+    ///     }
+    /// })
+    /// .primed();
+    /// # let _: &Generator<i32, i32> = &doubler;
+    /// assert_eq!(doubler.send(4), Ok(Step::Yield(8)));
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be started, for which [`start`](Generator::start) returns an error; and when the body panics.
+    #[track_caller]
+    pub fn primed(self) -> Self {
+        match self.start() {
+            Ok(Step::Yield(_)) => {}
+            Ok(Step::Return(value)) => self.keep_return(value),
+            Err(error) => panic!("{error}"),
+        }
+        self
     }
 
     /// Sends `value` to the body, whose yield returns it, and runs it up to its next yield, or its end.
@@ -274,21 +304,22 @@ impl<Y, S, R> Generator<Y, S, R> {
     }
 
     /// Begins to stand in for the generator whose port it is.
-    pub(in crate::generator) fn enter(
+    pub(in crate::generator) fn enter(&self, port: Port<Y, S>) -> Result<Outcome<Y, R>, StartError> {
+        self.can_start()?;
+        self.engine.start(Some(port)).map_err(StartError::NoStack)
+    }
+
+    /// Begins to stand in for the generator whose port it is, from the yield where it waits.
+    pub(in crate::generator) fn take_over(
         &self,
         port: Port<Y, S>,
-        first: Option<S>,
-    ) -> Result<Outcome<Y, R>, StartError> {
-        match (self.engine.state(), first) {
-            (State::Suspended, Some(first)) => {
-                self.engine.redirect(port);
-                Ok(self.engine.resume(first))
-            }
-            _ => {
-                self.can_start()?;
-                self.engine.start(Some(port)).map_err(StartError::NoStack)
-            }
+        first: S,
+    ) -> Result<Outcome<Y, R>, SendError<S>> {
+        if self.engine.state() != State::Suspended {
+            return Err(self.refuse(first));
         }
+        self.engine.redirect(port);
+        Ok(self.engine.resume(first))
     }
 
     pub(in crate::generator) fn resume(&self, value: S) -> Outcome<Y, R> {
@@ -389,9 +420,21 @@ impl<Y, T, E, R> Generator<Y, Result<T, E>, R> {
 }
 
 impl<Y, R> Generator<Y, (), R> {
+    /// The next item: [`Iterator::next`] for a generator that is shared, or not declared `mut`.
+    ///
+    /// ```
+    /// use ropewalk::generate;
+    ///
+    /// let numbers = std::rc::Rc::new(generate(|co| co.yield_all(1..)));
+    /// assert_eq!((numbers.next(), numbers.next()), (Some(1), Some(2)));
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// As the iterator does: when the body panics, with its panic; when there is no stack for it; when it is running.
     #[inline(always)]
     #[track_caller]
-    fn advance(&self) -> Option<Y> {
+    pub fn next(&self) -> Option<Y> {
         let outcome = match self.engine.state() {
             State::Suspended => self.engine.resume(()),
             State::Closed => return None,
@@ -428,7 +471,7 @@ impl<Y, R> Iterator for Generator<Y, (), R> {
     #[inline(always)]
     #[track_caller]
     fn next(&mut self) -> Option<Y> {
-        self.advance()
+        Generator::next(self)
     }
 }
 
@@ -441,7 +484,7 @@ impl<Y, R> Iterator for &Generator<Y, (), R> {
     #[inline(always)]
     #[track_caller]
     fn next(&mut self) -> Option<Y> {
-        self.advance()
+        Generator::next(self)
     }
 }
 

@@ -38,7 +38,7 @@ type ScopedBody<'scope, Y, S, R> = Box<dyn FnOnce(&Yielder<Y, S>) -> R + 'scope>
 /// let text = String::from("the quick brown fox");
 /// let mut longest = "";
 /// generator::scope(|s| {
-///     let words = s.generator(|co| co.yield_all(text.split(' ')));   // Borrows `text`.
+///     let words = s.generate(|co| co.yield_all(text.split(' ')));   // Borrows `text`.
 ///     for word in words {
 ///         if word.len() > longest.len() {
 ///             longest = word;
@@ -79,6 +79,17 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         F: FnOnce(&Yielder<Y, S>) -> R + 'scope,
         Y: 'scope,
         S: 'scope,
+        R: 'scope,
+    {
+        self.with_options(Box::new(body), Location::caller(), None)
+    }
+
+    /// Makes a generator to which nothing is sent, as [`generate`](super::generate) does, that may borrow.
+    #[track_caller]
+    pub fn generate<Y, R, F>(&'scope self, body: F) -> &'scope Generator<Y, (), R>
+    where
+        F: FnOnce(&Yielder<Y>) -> R + 'scope,
+        Y: 'scope,
         R: 'scope,
     {
         self.with_options(Box::new(body), Location::caller(), None)

@@ -8,7 +8,7 @@ use std::panic;
 use super::Generator;
 use super::channel::{Channel, Closing, Order, Port};
 use super::engine::Outcome;
-use crate::error::{DelegateError, Exit};
+use crate::error::{DelegateError, Exit, SendError};
 
 /// A generator's own handle, passed to its body: hands values out and takes what is sent.
 ///
@@ -129,14 +129,10 @@ impl<Y, S> Yielder<Y, S> {
     /// its panic.
     #[track_caller]
     pub fn yield_from<R>(&self, inner: impl Borrow<Generator<Y, S, R>>) -> R {
-        match self.delegate(inner.borrow(), None) {
+        match self.try_yield_from(inner) {
             Ok(value) => value,
-            Err(DelegateError::Exit(_)) => {
-                // Ended by now; its owner may want it dropped before the body unwinds further.
-                drop(inner);
-                self.port.get().raise_exit()
-            }
-            Err(DelegateError::Start(error)) => panic!("cannot yield from this generator: {error}"),
+            Err(DelegateError::Exit(Exit)) => self.port.get().raise_exit(),
+            Err(DelegateError::Refused(error)) => panic!("cannot yield from this generator: {error}"),
         }
     }
 
@@ -145,13 +141,14 @@ impl<Y, S> Yielder<Y, S> {
     /// # Errors
     ///
     /// [`DelegateError::Exit`] when this generator is being closed: `inner` has been closed then.
-    /// [`DelegateError::Start`] when `inner` cannot be started.
+    /// [`DelegateError::Refused`] when `inner` cannot be started.
     ///
     /// # Panics
     ///
     /// When the body of `inner` panics, with its panic.
     pub fn try_yield_from<R>(&self, inner: impl Borrow<Generator<Y, S, R>>) -> Result<R, DelegateError> {
-        self.delegate(inner.borrow(), None)
+        let inner = inner.borrow();
+        self.delegate(inner, || inner.enter(self.port.get()))
     }
 
     /// Lets a generator that has been started, and waits at a yield, stand in from there: `first` is sent to it.
@@ -164,26 +161,57 @@ impl<Y, S> Yielder<Y, S> {
     ///     loop { heard = co.yield_(format!("heard {heard}")) }
     /// });
     /// echo.start().unwrap();
-    /// let outer = Generator::<String, u8>::new(move |co| co.yield_from_started(&echo, 7).unwrap());
+    /// let outer = Generator::<String, u8>::new(move |co| co.yield_from_started(echo, 7));
     /// assert_eq!(outer.start().unwrap(), Step::Yield("heard 7".to_owned()));
     /// assert_eq!(outer.send(8), Ok(Step::Yield("heard 8".to_owned())));
     /// ```
     ///
+    /// # Panics
+    ///
+    /// When `inner` does not wait at a yield: [`try_yield_from_started`](Yielder::try_yield_from_started) returns
+    /// that as an error. When the body of `inner` panics, with its panic.
+    #[track_caller]
+    pub fn yield_from_started<R>(&self, inner: impl Borrow<Generator<Y, S, R>>, first: S) -> R {
+        match self.try_yield_from_started(inner, first) {
+            Ok(value) => value,
+            Err(DelegateError::Exit(Exit)) => self.port.get().raise_exit(),
+            Err(DelegateError::Refused(error)) => panic!("cannot yield from this generator: {error}"),
+        }
+    }
+
+    /// As [`yield_from_started`](Yielder::yield_from_started), with misuse and close as errors.
+    ///
     /// # Errors
     ///
-    /// As [`try_yield_from`](Yielder::try_yield_from). A generator that has not been started is started, and
-    /// `first` dropped.
-    pub fn yield_from_started<R>(
+    /// [`DelegateError::Exit`] when this generator is being closed: `inner` has been closed then.
+    /// [`DelegateError::Refused`] when `inner` does not wait at a yield; it gives `first` back.
+    ///
+    /// # Panics
+    ///
+    /// When the body of `inner` panics, with its panic.
+    pub fn try_yield_from_started<R>(
         &self,
         inner: impl Borrow<Generator<Y, S, R>>,
         first: S,
-    ) -> Result<R, DelegateError> {
-        self.delegate(inner.borrow(), Some(first))
+    ) -> Result<R, DelegateError<SendError<S>>> {
+        let inner = inner.borrow();
+        self.delegate(inner, || inner.take_over(self.port.get(), first))
     }
 
-    fn delegate<R>(&self, inner: &Generator<Y, S, R>, first: Option<S>) -> Result<R, DelegateError> {
-        let mut outcome = inner.enter(self.port.get(), first)?;
+    /// Begins with `resume` and stays until `inner` has ended.
+    fn delegate<R, E>(
+        &self,
+        inner: &Generator<Y, S, R>,
+        resume: impl FnOnce() -> Result<Outcome<Y, R>, E>,
+    ) -> Result<R, DelegateError<E>> {
         self.delegates.set(true);
+        let mut outcome = match resume() {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                self.delegates.set(false);
+                return Err(DelegateError::Refused(error));
+            }
+        };
         // An inner generator that yields straight through our port comes back here only when it has ended. One that
         // was delegating itself when we took over still yields to us: pass its items on.
         while let Outcome::Yielded(value) = outcome {

@@ -5,29 +5,29 @@ use std::rc::Rc;
 
 /// A log that bodies can take a copy of.
 #[derive(Clone, Default)]
-pub struct Log(Rc<RefCell<Vec<String>>>);
+pub(crate) struct Log(Rc<RefCell<Vec<String>>>);
 
 impl Log {
-    pub fn new() -> Log {
+    pub(crate) fn new() -> Log {
         Log::default()
     }
 
-    pub fn add(&self, event: impl Into<String>) {
+    pub(crate) fn add(&self, event: impl Into<String>) {
         self.0.borrow_mut().push(event.into());
     }
 
     /// A value that says when it is dropped.
-    pub fn on_drop(&self, event: &'static str) -> SaysWhenDropped {
+    pub(crate) fn on_drop(&self, event: &'static str) -> SaysWhenDropped {
         SaysWhenDropped { log: self.clone(), event }
     }
 
     #[track_caller]
-    pub fn assert(&self, expected: &[&str]) {
+    pub(crate) fn assert(&self, expected: &[&str]) {
         assert_eq!(*self.0.borrow(), expected);
     }
 }
 
-pub struct SaysWhenDropped {
+pub(crate) struct SaysWhenDropped {
     log: Log,
     event: &'static str,
 }
@@ -40,7 +40,7 @@ impl Drop for SaysWhenDropped {
 
 /// Runs `f` and returns the text of its panic. The panic's message goes to the test's captured output.
 #[track_caller]
-pub fn panic_text<T>(f: impl FnOnce() -> T) -> String {
+pub(crate) fn panic_text<T>(f: impl FnOnce() -> T) -> String {
     let Err(payload) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)) else {
         panic!("it did not panic")
     };
@@ -55,7 +55,7 @@ thread_local! {
 }
 
 /// What went to the hook on this thread while `f` ran.
-pub fn unraised_by(f: impl FnOnce()) -> Vec<String> {
+pub(crate) fn unraised_by(f: impl FnOnce()) -> Vec<String> {
     // The hook is the process's; each test looks at what its own thread said.
     ropewalk::set_unraisable_hook(|event| {
         let text = event.to_string();

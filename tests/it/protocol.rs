@@ -201,7 +201,7 @@ fn a_panic_before_the_first_yield_reaches_whoever_started_it() {
     let generator = Generator::<i32, i32>::new(|_| panic!("no start"));
     assert_eq!(panic_text(|| generator.start().is_ok()), "no start");
     assert_eq!(generator.state(), State::Closed);
-    let mut iterator = generate(|_: &Yielder<i32>| panic!("no item"));
+    let iterator = generate(|_: &Yielder<i32>| panic!("no item"));
     assert_eq!(panic_text(|| iterator.next()), "no item");
     assert_eq!(iterator.next(), None);
 }
@@ -210,7 +210,7 @@ fn a_panic_before_the_first_yield_reaches_whoever_started_it() {
 #[test]
 fn an_inner_iterator_that_runs_out_is_a_value_and_not_an_error() {
     let generator = generate(|co| {
-        let mut inner = generate(|co| co.yield_(1));
+        let inner = generate(|co| co.yield_(1));
         while let Some(item) = inner.next() {
             co.yield_(item);
         }

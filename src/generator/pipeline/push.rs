@@ -25,6 +25,9 @@ pub trait Sink<T> {
     /// Gives the item back when the sink has ended and will take no more. Its result is ready then.
     fn send(&mut self, item: T) -> Result<(), Ended<T>>;
 
+    /// Whether the sink takes no more items, so that its source can stop before it makes another.
+    fn has_ended(&self) -> bool;
+
     /// Says that no item will come any more, and takes the result.
     fn finish(self) -> Self::Output;
 }
@@ -176,6 +179,11 @@ impl<T, R, G: Borrow<Generator<(), T, R>>> Sink<T> for Consumer<T, R, G> {
         }
     }
 
+    #[inline]
+    fn has_ended(&self) -> bool {
+        self.generator.borrow().state() == State::Closed
+    }
+
     #[track_caller]
     fn finish(self) -> R {
         let generator = self.generator.borrow();
@@ -224,6 +232,10 @@ impl<T: Clone, K: Sink<T>> Sink<T> for Broadcast<Vec<K>> {
         ended_unless(taken, item)
     }
 
+    fn has_ended(&self) -> bool {
+        self.sinks.iter().all(Sink::has_ended)
+    }
+
     fn finish(self) -> Self::Output {
         self.sinks.into_iter().map(Sink::finish).collect()
     }
@@ -235,6 +247,10 @@ impl<T: Clone, K: Sink<T>, const N: usize> Sink<T> for Broadcast<[K; N]> {
     fn send(&mut self, item: T) -> Result<(), Ended<T>> {
         let taken = self.sinks.iter_mut().fold(false, |taken, sink| send_copy(sink, &item) | taken);
         ended_unless(taken, item)
+    }
+
+    fn has_ended(&self) -> bool {
+        self.sinks.iter().all(Sink::has_ended)
     }
 
     fn finish(self) -> Self::Output {
@@ -250,6 +266,10 @@ macro_rules! broadcast_to_tuple {
             fn send(&mut self, item: T) -> Result<(), Ended<T>> {
                 let taken = [$(send_copy(&mut self.sinks.$index, &item)),+].contains(&true);
                 ended_unless(taken, item)
+            }
+
+            fn has_ended(&self) -> bool {
+                $(self.sinks.$index.has_ended())&&+
             }
 
             fn finish(self) -> Self::Output {

@@ -1,0 +1,150 @@
+//! The map of the house, held against the house: floors, doorkeepers, unsafe files, and the tests that rows name.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(rust_files(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    files
+}
+
+/// The sources, each with its path below `src` and its text without comments.
+fn sources() -> Vec<(String, String)> {
+    let source = root().join("src");
+    rust_files(&source)
+        .into_iter()
+        .map(|path| {
+            let name = path.strip_prefix(&source).unwrap().to_str().unwrap().to_owned();
+            let text = fs::read_to_string(&path).unwrap();
+            let code = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>();
+            (name, code.join("\n"))
+        })
+        .collect()
+}
+
+/// Rooms and their floors, as in `docs/architecture.md`.
+const FLOORS: [(&str, u32); 4] = [("error", 0), ("report", 0), ("stack", 1), ("generator", 2)];
+
+fn room_of(file: &str) -> &str {
+    file.split(['/', '.']).next().unwrap()
+}
+
+fn floor_of(room: &str) -> u32 {
+    let found = FLOORS.iter().find(|(name, _)| *name == room);
+    found.unwrap_or_else(|| panic!("the room `{room}` is not on the map: docs/architecture.md and FLOORS")).1
+}
+
+#[test]
+fn files_import_downwards_only() {
+    for (file, code) in sources() {
+        let room = room_of(&file);
+        if room == "lib" {
+            continue;
+        }
+        for used in code.split("crate::").skip(1) {
+            let target: String = used.chars().take_while(|&c| c.is_alphanumeric() || c == '_').collect();
+            // `in crate::generator` limits who sees something; what is named otherwise must lie below.
+            if target == room || !FLOORS.iter().any(|(name, _)| *name == target) {
+                assert!(
+                    target == room || target.is_empty(),
+                    "{file} names crate::{target}, which is no room"
+                );
+                continue;
+            }
+            assert!(
+                floor_of(&target) < floor_of(room),
+                "{file} (floor {}) imports {target} (floor {})",
+                floor_of(room),
+                floor_of(&target)
+            );
+        }
+    }
+}
+
+#[test]
+fn the_floors_stand_in_the_documents() {
+    let map = fs::read_to_string(root().join("docs/architecture.md")).unwrap();
+    for (room, floor) in FLOORS {
+        let row = map.lines().find(|line| line.starts_with(&format!("| {floor} ")));
+        let row = row.unwrap_or_else(|| panic!("floor {floor} is not in docs/architecture.md"));
+        assert!(row.contains(&format!("`{room}`")), "`{room}` is not on floor {floor}: {row}");
+    }
+}
+
+#[test]
+fn outside_crates_are_named_by_their_doorkeepers_only() {
+    for (file, code) in sources() {
+        if code.contains("corosensei") {
+            assert_eq!(file, "generator/switch.rs", "corosensei has one doorkeeper");
+        }
+        if code.contains("libc::") {
+            assert_eq!(room_of(&file), "stack", "libc is named in {file}");
+        }
+    }
+}
+
+#[test]
+fn unsafe_code_stands_in_the_files_that_are_documented() {
+    let documented = fs::read_to_string(root().join("docs/unsafe.md")).unwrap();
+    let mut with_unsafe = BTreeSet::new();
+    for (file, code) in sources() {
+        if code.contains("unsafe ") {
+            assert!(code.contains("#![allow(unsafe_code)]"), "{file} has unsafe code and does not say so");
+            assert!(documented.contains(&format!("`{file}`")), "{file} is missing in docs/unsafe.md");
+            with_unsafe.insert(file);
+        } else {
+            assert!(!code.contains("#![allow(unsafe_code)]"), "{file} allows unsafe code and has none");
+        }
+    }
+    for line in documented.lines().filter(|line| line.starts_with("## `")) {
+        let file = line.trim_start_matches("## `").split('`').next().unwrap();
+        assert!(with_unsafe.contains(file), "docs/unsafe.md describes {file}, which has no unsafe code");
+    }
+}
+
+/// Every test that `document` names between backticks, as `module::test`, exists.
+fn assert_names_tests_that_exist(document: &str) -> usize {
+    let text = fs::read_to_string(root().join(document)).unwrap();
+    let mut named = 0;
+    for quoted in text.split('`').skip(1).step_by(2) {
+        let Some((module, test)) = quoted.split_once("::") else { continue };
+        let files = [format!("tests/it/{module}.rs"), format!("tests/{module}.rs")];
+        let Some(code) = files.iter().find_map(|file| fs::read_to_string(root().join(file)).ok()) else {
+            continue;
+        };
+        assert!(code.contains(&format!("fn {test}(")), "{document} names `{quoted}`, which is no test");
+        named += 1;
+    }
+    named
+}
+
+#[test]
+fn the_tests_that_the_documents_name_exist() {
+    assert!(assert_names_tests_that_exist("docs/generators.md") >= 48);
+    assert!(assert_names_tests_that_exist("docs/unsafe.md") >= 6);
+}
+
+#[test]
+fn every_row_of_the_semantics_has_a_test_or_a_reason() {
+    let text = fs::read_to_string(root().join("docs/generators.md")).unwrap();
+    for row in 1..=48 {
+        let line = text.lines().find(|line| line.starts_with(&format!("| G{row} |")));
+        let line = line.unwrap_or_else(|| panic!("G{row} is not in docs/generators.md"));
+        let shown = line.contains("::") || line.contains("does not apply:") || line.contains("benches/");
+        assert!(shown, "G{row} has neither a test nor a reason: {line}");
+    }
+}
