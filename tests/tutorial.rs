@@ -106,7 +106,11 @@ fn build(programs: &[Program]) -> PathBuf {
     let built = run(Command::new(cargo)
         .args(["build", "--quiet", "--offline", "--target-dir"])
         .arg(&target)
-        .current_dir(&package));
+        .current_dir(&package)
+        // What this test is built with, say for a sanitizer, may not do for a build without `--target`.
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .env_remove("CARGO_BUILD_TARGET"));
     let messages = String::from_utf8_lossy(&built.stderr);
     assert!(built.status.success(), "{messages}");
     target.join("debug")
