@@ -30,3 +30,9 @@ pub use error::{CloseError, DelegateError, Exit, SendError, StartError, ThrowErr
 pub use generator::pipeline;
 pub use generator::{Generator, State, Step, Yielder, generate};
 pub use report::{Unraisable, Unraised, set_unraisable_hook};
+
+#[cfg(doctest)]
+mod documents {
+    #[doc = include_str!("../docs/tutorial.md")]
+    mod tutorial {}
+}
