@@ -128,7 +128,8 @@ fn another_fault_goes_to_the_handler_that_was_there_before() {
             action.sa_sigaction = before as *const () as usize;
             action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
             libc::sigaction(libc::SIGSEGV, &action, std::ptr::null_mut());
-            generate(|co| co.yield_(black_box(8 as *const u64).read_volatile())).for_each(drop);
+            generate(|co| co.yield_(black_box(std::ptr::without_provenance::<u64>(8)).read_volatile()))
+                .for_each(drop);
         }
     });
     assert_eq!(output.status.code(), Some(77), "{}", errors_of(&output));
@@ -138,7 +139,10 @@ fn another_fault_goes_to_the_handler_that_was_there_before() {
 fn another_fault_without_such_a_handler_kills_as_it_would_anyway() {
     let output = in_child("another_fault_without_such_a_handler_kills_as_it_would_anyway", &[], || {
         // SAFETY: a read that faults, as it should.
-        generate(|co| co.yield_(unsafe { black_box(8 as *const u64).read_volatile() })).for_each(drop);
+        generate(|co| {
+            co.yield_(unsafe { black_box(std::ptr::without_provenance::<u64>(8)).read_volatile() })
+        })
+        .for_each(drop);
     });
     assert_killed_by(libc::SIGSEGV, &output);
     assert!(!errors_of(&output).contains("ropewalk"), "{}", errors_of(&output));
@@ -233,7 +237,7 @@ fn a_plain_yield_in_a_destructor_of_an_unwinding_body_says_what_to_do_and_aborts
 fn a_borrowing_generator_that_will_not_end_aborts_rather_than_outlive_what_it_borrows() {
     let name = "a_borrowing_generator_that_will_not_end_aborts_rather_than_outlive_what_it_borrows";
     let output = in_child(name, &[], || {
-        let data = vec![1, 2, 3];
+        let data = [1, 2, 3];
         generator::scope(|s| {
             let stubborn = s.generator(|co: &Yielder<usize>| {
                 loop {

@@ -69,8 +69,7 @@ fn run(command: &mut Command) -> Output {
     command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("{command:?}: {error}"))
 }
 
-/// Warnings are errors, but for a `Step` that a program has no use for. The empty workspace keeps the package out of
-/// any other.
+/// Warnings are errors. The empty workspace keeps the package out of any other.
 const MANIFEST: &str = "
 [package]
 name = 'tutorial'
@@ -79,7 +78,6 @@ edition = '2024'
 ropewalk.path = 'ROOT'
 [lints.rust]
 warnings = 'deny'
-unused_must_use = 'allow'
 [workspace]
 ";
 
