@@ -8,8 +8,8 @@
 //! The stages up to the matches are *pulled*: each is a function that makes one iterator of another, and asks the
 //! one before it when it is asked. The matches are then *pushed*, to feed three consumers at once.
 //!
-//! It holds one line at a time, and one row for each of the first [`MOST_KEYS`] keys: memory does not grow with what
-//! is read. A file that cannot be read is told at the end and stops nothing.
+//! It holds one line at a time, and one row for each of the first ten thousand keys: memory does not grow with what is
+//! read. A file that cannot be read is told at the end and stops nothing.
 
 mod consumers;
 mod notes;
@@ -35,7 +35,7 @@ Usage: pipeline [FOLDER] [PATTERN]
   FOLDER   searched with the folders in it, but for hidden ones and cargo's `target`; links to files are read,
            links to folders are not followed [default: ropewalk's own sources]
   PATTERN  a regular expression; lines are counted by its first group, or else by the whole match
-           [default: the keyword that begins a Rust item]
+           (what is not UTF-8 is matched by `(?-u:.)`, not by `.`) [default: the keyword that begins a Rust item]
 
 Gzip files are read as what they hold, binary files are skipped. What cannot be read is listed at the end; only when
 that is FOLDER itself, the exit code is 1. It is 2 when the arguments are wrong.

@@ -49,6 +49,7 @@ impl Notes {
     }
 }
 
+/// What is counted on the way, and what went wrong.
 #[derive(Default)]
 pub(crate) struct Totals {
     pub(crate) files: u64,

@@ -17,7 +17,7 @@ use crate::notes::{Notes, shown};
 /// As much of a line as is looked at, in bytes: a file need not have line ends.
 const LONGEST_LINE: usize = 1 << 20;
 
-/// Characters of a key, for the same reason.
+/// As much of a key as is kept, in characters.
 const LONGEST_KEY: usize = 80;
 
 /// Bytes that are read at a time, and looked at to tell text from binary.
@@ -130,10 +130,12 @@ fn yield_lines(file: &mut Source, notes: &Notes, co: &Yielder<Line>) -> io::Resu
             text.truncate(LONGEST_LINE);
             size += file.text.skip_until(b'\n')?;
         }
-        let end = text
-            .strip_suffix(b"\n")
-            .map_or(text.len(), |line| line.strip_suffix(b"\r").unwrap_or(line).len());
-        text.truncate(end);
+        if text.ends_with(b"\n") {
+            text.pop();
+            if text.ends_with(b"\r") {
+                text.pop();
+            }
+        }
         notes.totals().line(size, is_cut);
         co.yield_(Line { file: Rc::clone(&file.name), number, text });
     }
