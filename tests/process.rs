@@ -138,11 +138,10 @@ fn another_fault_goes_to_the_handler_that_was_there_before() {
 #[test]
 fn another_fault_without_such_a_handler_kills_as_it_would_anyway() {
     let output = in_child("another_fault_without_such_a_handler_kills_as_it_would_anyway", &[], || {
+        let nowhere = std::ptr::without_provenance::<u64>(8);
         // SAFETY: a read that faults, as it should.
-        generate(|co| {
-            co.yield_(unsafe { black_box(std::ptr::without_provenance::<u64>(8)).read_volatile() })
-        })
-        .for_each(drop);
+        let read = move || unsafe { black_box(nowhere).read_volatile() };
+        generate(move |co| co.yield_(read())).for_each(drop);
     });
     assert_killed_by(libc::SIGSEGV, &output);
     assert!(!errors_of(&output).contains("ropewalk"), "{}", errors_of(&output));

@@ -3,11 +3,13 @@
 //! An output (a `text` block) belongs to the programs that stand before it, up to the output before. Rust programs
 //! become the binaries of one package, which cargo builds as it would a user's.
 
+mod package;
+
 use std::env;
-use std::fs;
 use std::io::{ErrorKind, Write};
-use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+
+use package::run;
 
 const TUTORIAL: &str = include_str!("../docs/tutorial.md");
 
@@ -39,7 +41,9 @@ fn each_python_program_prints_what_the_tutorial_says() {
 fn each_rust_program_prints_what_the_tutorial_says() {
     let programs = programs("rust");
     assert_eq!(programs.len(), blocks().filter(|block| block.language == "rust").count());
-    let directory = build(&programs);
+    let sources = programs.iter().enumerate();
+    let sources = sources.map(|(number, program)| (format!("program_{number}"), program.source.as_str()));
+    let directory = package::build("tutorial", sources, "");
     for (number, program) in programs.iter().enumerate() {
         check(program, &run(&mut Command::new(directory.join(format!("program_{number}")))));
     }
@@ -63,55 +67,6 @@ fn python_is_there() -> bool {
         Err(error) if error.kind() == ErrorKind::NotFound => false,
         Err(error) => panic!("cannot run python3: {error}"),
     }
-}
-
-fn run(command: &mut Command) -> Output {
-    command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("{command:?}: {error}"))
-}
-
-/// Warnings are errors. The empty workspace keeps the package out of any other.
-const MANIFEST: &str = "
-[package]
-name = 'tutorial'
-edition = '2024'
-[dependencies]
-ropewalk.path = 'ROOT'
-[lints.rust]
-warnings = 'deny'
-[workspace]
-";
-
-/// Builds the programs, and returns the directory in which they are, called by their numbers.
-fn build(programs: &[Program]) -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let package = Path::new(env!("CARGO_TARGET_TMPDIR")).join("tutorial");
-    let sources = package.join("src/bin");
-    // Programs that the tutorial had in an earlier run would be built too.
-    match fs::remove_dir_all(package.join("src")) {
-        Err(error) if error.kind() != ErrorKind::NotFound => panic!("{}: {error}", package.display()),
-        _ => fs::create_dir_all(&sources).unwrap(),
-    }
-    for (number, program) in programs.iter().enumerate() {
-        fs::write(sources.join(format!("program_{number}.rs")), &program.source).unwrap();
-    }
-    let manifest = MANIFEST.replace("ROOT", &root.display().to_string());
-    fs::write(package.join("Cargo.toml"), manifest).unwrap();
-    // The versions that are there already: nothing needs to be fetched.
-    fs::copy(root.join("Cargo.lock"), package.join("Cargo.lock")).unwrap();
-
-    let target = package.join("target");
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let built = run(Command::new(cargo)
-        .args(["build", "--quiet", "--offline", "--target-dir"])
-        .arg(&target)
-        .current_dir(&package)
-        // What this test is built with, say for a sanitizer, may not do for a build without `--target`.
-        .env_remove("RUSTFLAGS")
-        .env_remove("CARGO_ENCODED_RUSTFLAGS")
-        .env_remove("CARGO_BUILD_TARGET"));
-    let messages = String::from_utf8_lossy(&built.stderr);
-    assert!(built.status.success(), "{messages}");
-    target.join("debug")
 }
 
 /// A fenced block of the tutorial.

@@ -14,6 +14,10 @@ use crate::error::{DelegateError, Exit, SendError};
 ///
 /// The body may lend it to functions, closures and callbacks: a yield works from any call depth.
 ///
+/// A recursion is as deep as its input, and a stack is not: where a stranger says how deep (folders in folders, say),
+/// ask for a larger one with [`Builder::stack_size`](super::Builder::stack_size), or give each level a generator of
+/// its own and [`yield_from`](Yielder::yield_from) it, which costs an item no more.
+///
 /// ```
 /// use ropewalk::{Yielder, generate};
 ///

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use ropewalk::generate;
 use ropewalk::generator;
 use ropewalk::pipeline::{
-    Ended, Incoming, Pipeline, Sink, broadcast, collect, consumer, filter, for_each, map, take,
+    Ended, Incoming, Pipeline, Sink, broadcast, collect, consumer, count, filter, for_each, map, take,
 };
 
 use crate::log::{Log, panic_text};
@@ -111,7 +111,7 @@ fn a_chain_of_stages_gives_the_result_of_its_last() {
 fn one_source_feeds_several_sinks() {
     let log = Log::new();
     let (count, words, ()) = "to be or not to be".split(' ').push_into(broadcast((
-        consumer(|words: Incoming<&str>| words.count()),
+        count(),
         consumer(|words: Incoming<&str>| words.collect::<HashSet<_>>().len()),
         for_each({
             let log = log.clone();
@@ -203,4 +203,38 @@ fn a_pipeline_of_generators_takes_memory_for_one_item_at_a_time() {
     let source: Box<dyn Iterator<Item = u64>> = Box::new(0..200_000);
     let sum: u64 = source.pipe(stage).pipe(stage).pipe(stage).sum();
     assert_eq!(sum, (3..200_003).sum::<u64>());
+}
+
+#[test]
+fn a_broadcast_copies_for_all_sinks_but_the_last() {
+    use std::cell::Cell;
+    use std::rc::Rc;
+
+    #[derive(Debug)]
+    struct Dear(Rc<Cell<u32>>);
+    impl Clone for Dear {
+        fn clone(&self) -> Dear {
+            self.0.set(self.0.get() + 1);
+            Dear(self.0.clone())
+        }
+    }
+    let copies = Rc::new(Cell::new(0));
+    let items = (0..10).map({
+        let copies = copies.clone();
+        move |_| Dear(copies.clone())
+    });
+    // One sink that ends early and two that do not.
+    let (first, all, last) = items.push_into(broadcast((take(1, count()), count(), count())));
+    assert_eq!((first, all, last), (1, 10, 10));
+    assert_eq!(copies.get(), 1 + 10);
+}
+
+#[test]
+fn what_a_source_returns_can_be_asked_for_after_the_pipeline() {
+    let source = generate(|co| -> Result<(), String> {
+        co.yield_all(["1", "2"]);
+        Err("line 3 is torn".to_owned())
+    });
+    let sum: i32 = (&source).pipe(|texts| texts.map(|text| text.parse::<i32>().unwrap())).sum();
+    assert_eq!((sum, source.take_return()), (3, Some(Err("line 3 is torn".to_owned()))));
 }

@@ -4,14 +4,14 @@
 //! generators; [`Pipeline::pipe`] writes them in the order in which items pass, as a shell does with `|`.
 //!
 //! ```
-//! use ropewalk::generate;
 //! use ropewalk::pipeline::Pipeline;
+//! use ropewalk::{Generator, generate};
 //!
-//! fn grep(pattern: &str, lines: impl Iterator<Item = String>) -> impl Iterator<Item = String> {
-//!     lines.filter(move |line| line.contains(pattern))
+//! fn grep(pattern: &'static str, lines: impl Iterator<Item = String> + 'static) -> Generator<String> {
+//!     generate(move |co| co.yield_all(lines.filter(|line| line.contains(pattern))))
 //! }
 //!
-//! fn numbered(lines: impl Iterator<Item = String> + 'static) -> impl Iterator<Item = String> {
+//! fn numbered(lines: impl Iterator<Item = String> + 'static) -> Generator<String> {
 //!     generate(move |co| {
 //!         for (number, line) in lines.enumerate() {
 //!             co.yield_(format!("{number}: {line}"));
@@ -29,6 +29,14 @@
 //!     .collect();
 //! assert_eq!(report, ["1: error: disk", "3: error: net"]);
 //! ```
+//!
+//! Let a stage return `Generator<T>` rather than `impl Iterator`: the latter borrows, in the eyes of the compiler,
+//! whatever reference the stage is passed, and the stage after it may not. State that several stages share (totals,
+//! say) goes behind an `Rc<RefCell<_>>` that is never borrowed across a yield. Stages that borrow are made in a
+//! [`scope`](crate::generator::scope()), with [`Scope::through`](crate::generator::Scope::through).
+//!
+//! An iterator has no place for what a body *returns*. A source that can fail should yield `Result`s; or keep it, pass
+//! `&source` on, and ask it for [`take_return`](crate::Generator::take_return) at the end.
 //!
 //! *Push*: the source drives, and sends each item into a [`Sink`]. A sink is a coroutine that takes what is sent,
 //! a [`consumer`]: its body reads its input as an iterator and returns a result when the input ends. Pushing is what
@@ -50,5 +58,6 @@ mod push;
 
 pub use pull::Pipeline;
 pub use push::{
-    Broadcast, Consumer, Ended, Incoming, Sink, broadcast, collect, consumer, filter, for_each, map, take,
+    Broadcast, Consumer, Ended, Incoming, Sink, broadcast, collect, consumer, count, filter, for_each, map,
+    take,
 };

@@ -99,7 +99,25 @@ impl<T> FusedIterator for Incoming<'_, T> {}
 /// assert_eq!(longest.finish(), "strand");
 /// ```
 ///
-/// A stage in the middle takes the next sink along: `consumer(move |items| items.map(f).push_into(next))`.
+/// A stage in the middle takes the next sink along:
+///
+/// ```
+/// use ropewalk::pipeline::{Consumer, Pipeline, Sink, collect, consumer};
+///
+/// fn words<K>(into: K) -> Consumer<String, K::Output>
+/// where
+///     K: Sink<String, Output: 'static> + 'static,
+/// {
+///     consumer(|lines| {
+///         lines.flat_map(|line: String| line.split(' ').map(str::to_owned).collect::<Vec<_>>()).push_into(into)
+///     })
+/// }
+///
+/// let found = ["a rose", "is"].map(str::to_owned).push_into(words(collect()));
+/// assert_eq!(found, ["a", "rose", "is"]);
+/// ```
+///
+/// A stage that borrows is made in a scope, in the same words: [`Scope::consumer`].
 #[track_caller]
 pub fn consumer<T, R, F>(body: F) -> Consumer<T, R>
 where
@@ -203,7 +221,8 @@ impl<T, R, G: Borrow<Generator<(), T, R>>> Sink<T> for Consumer<T, R, G> {
 
 /// Sends each item to several sinks, of one type (in a `Vec` or an array) or of several (in a tuple of up to four).
 ///
-/// A sink that has ended is passed over; the broadcast ends when all have. The result holds theirs.
+/// The last gets the item itself, the others copies: put what is dear to copy behind an `Rc`. A sink that has ended
+/// is passed over; the broadcast ends when all have. The result holds theirs.
 pub fn broadcast<K>(sinks: K) -> Broadcast<K> {
     Broadcast { sinks }
 }
@@ -215,21 +234,28 @@ pub struct Broadcast<K> {
     sinks: K,
 }
 
-/// Sends a copy; says whether the sink took it.
+/// Sends a copy to a sink that still takes items; says whether it took this one.
 fn send_copy<T: Clone>(sink: &mut impl Sink<T>, item: &T) -> bool {
-    sink.send(item.clone()).is_ok()
+    !sink.has_ended() && sink.send(item.clone()).is_ok()
 }
 
-fn ended_unless<T>(taken: bool, item: T) -> Result<(), Ended<T>> {
-    if taken { Ok(()) } else { Err(Ended(item)) }
+/// Sends the item itself to the last sink of a broadcast, of which others may have taken copies.
+fn send_last<T>(sink: &mut impl Sink<T>, item: T, taken: bool) -> Result<(), Ended<T>> {
+    sink.send(item).or_else(|ended| if taken { Ok(()) } else { Err(ended) })
+}
+
+/// Sends an item to all sinks of a slice.
+fn send_to_all<T: Clone>(sinks: &mut [impl Sink<T>], item: T) -> Result<(), Ended<T>> {
+    let Some((last, others)) = sinks.split_last_mut() else { return Err(Ended(item)) };
+    let taken = others.iter_mut().fold(false, |taken, sink| send_copy(sink, &item) | taken);
+    send_last(last, item, taken)
 }
 
 impl<T: Clone, K: Sink<T>> Sink<T> for Broadcast<Vec<K>> {
     type Output = Vec<K::Output>;
 
     fn send(&mut self, item: T) -> Result<(), Ended<T>> {
-        let taken = self.sinks.iter_mut().fold(false, |taken, sink| send_copy(sink, &item) | taken);
-        ended_unless(taken, item)
+        send_to_all(&mut self.sinks, item)
     }
 
     fn has_ended(&self) -> bool {
@@ -245,8 +271,7 @@ impl<T: Clone, K: Sink<T>, const N: usize> Sink<T> for Broadcast<[K; N]> {
     type Output = [K::Output; N];
 
     fn send(&mut self, item: T) -> Result<(), Ended<T>> {
-        let taken = self.sinks.iter_mut().fold(false, |taken, sink| send_copy(sink, &item) | taken);
-        ended_unless(taken, item)
+        send_to_all(&mut self.sinks, item)
     }
 
     fn has_ended(&self) -> bool {
@@ -259,29 +284,29 @@ impl<T: Clone, K: Sink<T>, const N: usize> Sink<T> for Broadcast<[K; N]> {
 }
 
 macro_rules! broadcast_to_tuple {
-    ($($sink:ident $index:tt),+) => {
-        impl<T: Clone, $($sink: Sink<T>),+> Sink<T> for Broadcast<($($sink,)+)> {
-            type Output = ($($sink::Output,)+);
+    ($($sink:ident $index:tt),+; $last:ident $last_index:tt) => {
+        impl<T: Clone, $($sink: Sink<T>,)+ $last: Sink<T>> Sink<T> for Broadcast<($($sink,)+ $last)> {
+            type Output = ($($sink::Output,)+ $last::Output);
 
             fn send(&mut self, item: T) -> Result<(), Ended<T>> {
                 let taken = [$(send_copy(&mut self.sinks.$index, &item)),+].contains(&true);
-                ended_unless(taken, item)
+                send_last(&mut self.sinks.$last_index, item, taken)
             }
 
             fn has_ended(&self) -> bool {
-                $(self.sinks.$index.has_ended())&&+
+                $(self.sinks.$index.has_ended() &&)+ self.sinks.$last_index.has_ended()
             }
 
             fn finish(self) -> Self::Output {
-                ($(self.sinks.$index.finish(),)+)
+                ($(self.sinks.$index.finish(),)+ self.sinks.$last_index.finish())
             }
         }
     };
 }
 
-broadcast_to_tuple!(A 0, B 1);
-broadcast_to_tuple!(A 0, B 1, C 2);
-broadcast_to_tuple!(A 0, B 1, C 2, D 3);
+broadcast_to_tuple!(A 0; B 1);
+broadcast_to_tuple!(A 0, B 1; C 2);
+broadcast_to_tuple!(A 0, B 1, C 2; D 3);
 
 /// Passes on the items that `keep` says yes to.
 #[track_caller]
@@ -317,6 +342,12 @@ where
 #[track_caller]
 pub fn for_each<T: 'static>(act: impl FnMut(T) + 'static) -> Consumer<T, ()> {
     consumer(move |items| items.for_each(act))
+}
+
+/// Counts the items.
+#[track_caller]
+pub fn count<T: 'static>() -> Consumer<T, usize> {
+    consumer(|items| items.count())
 }
 
 /// Gathers the items in order. Into another collection: `consumer(|items| items.collect::<HashSet<_>>())`.
