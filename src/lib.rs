@@ -31,8 +31,15 @@ pub use generator::pipeline;
 pub use generator::{Generator, State, Step, Yielder, generate};
 pub use report::{Unraisable, Unraised, set_unraisable_hook};
 
+/// The programs in the documents, compiled and run as tests.
 #[cfg(doctest)]
 mod documents {
+    #[doc = include_str!("../README.md")]
+    mod readme {}
+
     #[doc = include_str!("../docs/tutorial.md")]
     mod tutorial {}
+
+    #[doc = include_str!("../docs/unsafe.md")]
+    mod unsafe_code {}
 }

@@ -113,7 +113,10 @@ fn memory_stays_flat_while_millions_of_generators_come_and_go() {
     // The first quarter fills the pool; from then on nothing may grow.
     let (early, late) = (&sizes[..sizes.len() / 4], &sizes[sizes.len() / 4..]);
     let (settled, highest) = (early.iter().max().unwrap(), late.iter().max().unwrap());
-    assert!(*highest < settled + settled / 10 + 1024, "from {settled} to {highest} KiB: {sizes:?}");
+    // (AddressSanitizer keeps what was freed for a while; it looks for leaks by itself at the end.)
+    if !cfg!(feature = "sanitizer") {
+        assert!(*highest < settled + settled / 10 + 1024, "from {settled} to {highest} KiB: {sizes:?}");
+    }
     let stats = stack::stats();
     assert!(stats.slots < 2 * LIVE + 200, "{stats}");
     // What is idle can be given back.

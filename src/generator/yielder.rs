@@ -233,9 +233,9 @@ impl<Y, S> Yielder<Y, S> {
             _ if port.closing() == Closing::Forced => port.raise_exit(),
             _ if port.closing() == Closing::Asked => Err(DelegateError::Exit(Exit)),
             Outcome::Returned(value) => Ok(value),
-            Outcome::Exited | Outcome::Abandoned | Outcome::Yielded(_) => {
-                unreachable!("a generator exits only while it is closed, and the loop took its yields")
-            }
+            // Our own yield was refused, for this body unwinds: the inner one was closed then.
+            Outcome::Exited | Outcome::Abandoned => Err(DelegateError::Exit(Exit)),
+            Outcome::Yielded(_) => unreachable!("the loop took its yields"),
         }
     }
 }
