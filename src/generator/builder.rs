@@ -88,17 +88,20 @@ impl Builder {
         self.name.as_deref()
     }
 
+    #[inline]
     pub(super) fn shape_of(options: Option<&Builder>) -> io::Result<Shape> {
-        let Some(Builder { stack_size_bytes, guard_size_bytes, .. }) = options else {
-            return Ok(Shape::of_default());
-        };
-        if stack_size_bytes.is_none() && guard_size_bytes.is_none() {
+        match options {
+            None => Ok(Shape::of_default()),
+            Some(builder) => builder.shape(),
+        }
+    }
+
+    fn shape(&self) -> io::Result<Shape> {
+        let (size, guard) = (self.stack_size_bytes, self.guard_size_bytes);
+        if size.is_none() && guard.is_none() {
             return Ok(Shape::of_default());
         }
-        Shape::new(
-            stack_size_bytes.unwrap_or_else(stack::default_size),
-            guard_size_bytes.unwrap_or(stack::DEFAULT_GUARD_SIZE),
-        )
-        .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error.to_string()))
+        Shape::new(size.unwrap_or_else(stack::default_size), guard.unwrap_or(stack::DEFAULT_GUARD_SIZE))
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error.to_string()))
     }
 }

@@ -9,8 +9,8 @@
 //! ```
 //!
 //! Invariants:
-//! - `life` is only touched by whoever moves the state; while the state is `Running` that is the frame which set it,
-//!   and everybody else looks at `state` only.
+//! - `fiber` holds a fiber while the state is `Running` or `Suspended`. It is only touched by the frame that moves the
+//!   state; while the state is `Running` everybody else looks at `state` only.
 //! - `yielder` points into the generator's stack and is good while the state is `Running` or `Suspended`.
 //! - The truthful state is written before the switch and before any code of the user's is run or dropped.
 //! - A body that may borrow (of a [`Scope`](super::Scope)) has ended before anything it borrows goes.
@@ -19,7 +19,7 @@
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
 use std::io;
-use std::mem::{self, MaybeUninit};
+use std::mem::MaybeUninit;
 use std::panic::{self, AssertUnwindSafe, Location};
 use std::ptr;
 
@@ -49,17 +49,15 @@ pub(super) type Payload = Box<dyn Any + Send>;
 
 pub(super) struct Engine<Y, S, R> {
     state: Cell<State>,
-    life: UnsafeCell<Life<Y, S, R>>,
+    /// Until it is started.
+    body: Cell<Option<Body<Y, S, R>>>,
+    /// Built, run and dropped in place: moving it would make the processor wait for its own stores.
+    fiber: UnsafeCell<MaybeUninit<Fiber<MaybeUninit<Y>, End<R>>>>,
     yielder: Cell<*const Yielder<Y, S>>,
+    /// What the body returned to nobody.
+    returned: Cell<Option<R>>,
     created: &'static Location<'static>,
     options: Option<Box<Builder>>,
-}
-
-enum Life<Y, S, R> {
-    Created(Body<Y, S, R>),
-    Started(Fiber<MaybeUninit<Y>, End<R>>),
-    /// The value is that of a return which nobody has been given.
-    Ended(Option<R>),
 }
 
 /// How a body ended.
@@ -88,8 +86,10 @@ impl<Y, S, R> Engine<Y, S, R> {
     ) -> Self {
         Engine {
             state: Cell::new(State::Created),
-            life: UnsafeCell::new(Life::Created(body)),
+            body: Cell::new(Some(body)),
+            fiber: UnsafeCell::new(MaybeUninit::uninit()),
             yielder: Cell::new(ptr::null()),
+            returned: Cell::new(None),
             created,
             options,
         }
@@ -125,24 +125,16 @@ impl<Y, S, R> Engine<Y, S, R> {
     /// The state must be `Created`.
     pub(super) fn start(&self, port: Option<Port<Y, S>>) -> io::Result<Outcome<Y, R>> {
         debug_assert_eq!(self.state.get(), State::Created);
-        let shape = Builder::shape_of(self.options.as_deref())?;
-        let stack = stack::acquire(shape)?;
+        let stack = stack::acquire(Builder::shape_of(self.options.as_deref())?)?;
         stack
             .set_owner(Owner { name: self.name().map(|name| name.as_bytes().into()), created: self.created });
 
-        // SAFETY: the state is not `Running`, so nobody holds a reference into `life`.
-        let life = unsafe { &mut *self.life.get() };
-        let Life::Created(body) = mem::replace(life, Life::Ended(None)) else {
-            unreachable!("the state is Created")
-        };
-        let yielder: *const Cell<*const Yielder<Y, S>> = &self.yielder;
-        let run = move |parent: &Parent<MaybeUninit<Y>>| {
-            // SAFETY: the engine is borrowed by `start`, which returns only after this store.
-            run_body(body, parent, port, |address| unsafe { (*yielder).set(address) })
-        };
-        // SAFETY: `run` catches what the body unwinds with. What the body borrows is `'static`, or outlives the scope
-        // that ends the body before it returns.
-        *life = Life::Started(unsafe { Fiber::new(stack, run) });
+        let engine: *const Self = self;
+        // SAFETY: the first switch below runs this while the engine is borrowed.
+        let run = move |parent: &Parent<MaybeUninit<Y>>| unsafe { run_body(engine, port, parent) };
+        // SAFETY: in the state `Created` there is no fiber and nobody looks for one. `run` does not unwind. What the body
+        // borrows is `'static`, or outlives the scope that ends the body before it returns.
+        unsafe { (*self.fiber.get()).write(Fiber::new(stack, run)) };
         let turn = self.switch();
         Ok(self.outcome(turn))
     }
@@ -189,11 +181,9 @@ impl<Y, S, R> Engine<Y, S, R> {
     #[inline(always)]
     fn switch(&self) -> Turn<MaybeUninit<Y>, End<R>> {
         self.state.set(State::Running);
-        // SAFETY: the state was not `Running`, so nobody holds a reference into `life`, and nobody will take one
-        // before it is something else again.
-        let Life::Started(fiber) = (unsafe { &mut *self.life.get() }) else {
-            unreachable!("whoever switches has started the fiber")
-        };
+        // SAFETY: there is a fiber, for the state was `Suspended` or is about to be so for the first time; nobody else
+        // touches it before the state is something else again.
+        let fiber = unsafe { (*self.fiber.get()).assume_init_mut() };
         let turn = fiber.resume();
         self.state.set(match turn {
             Turn::Suspended(_) => State::Suspended,
@@ -213,10 +203,8 @@ impl<Y, S, R> Engine<Y, S, R> {
 
     #[inline]
     fn ended(&self, end: End<R>) -> Outcome<Y, R> {
-        // SAFETY: `switch` is done with its reference, and the state is `Closed`.
-        if let Life::Started(fiber) = mem::replace(unsafe { &mut *self.life.get() }, Life::Ended(None)) {
-            fiber.retire();
-        }
+        // SAFETY: the fiber has returned, and the state says already that there is none.
+        unsafe { (*self.fiber.get()).assume_init_drop() };
         match end {
             End::Returned(value) => Outcome::Returned(value),
             End::Exited => Outcome::Exited,
@@ -228,53 +216,47 @@ impl<Y, S, R> Engine<Y, S, R> {
     pub(super) fn discard_body(&self) {
         debug_assert_eq!(self.state.get(), State::Created);
         self.state.set(State::Closed);
-        // SAFETY: the state was not `Running`. The old life leaves before its drop runs code of the user's.
-        drop(mem::replace(unsafe { &mut *self.life.get() }, Life::Ended(None)));
+        drop(self.body.take());
     }
 
     /// Keeps the value of a return for [`take_return`](Engine::take_return).
     pub(super) fn keep_return(&self, value: R) {
-        debug_assert_eq!(self.state.get(), State::Closed);
-        // SAFETY: the state is `Closed`: no frame works on `life`.
-        let before = mem::replace(unsafe { &mut *self.life.get() }, Life::Ended(Some(value)));
-        drop(before);
+        self.returned.set(Some(value));
     }
 
     pub(super) fn take_return(&self) -> Option<R> {
-        if self.state.get() != State::Closed {
-            return None;
-        }
-        // SAFETY: the state is `Closed`: no frame works on `life`.
-        match unsafe { &mut *self.life.get() } {
-            Life::Ended(value) => value.take(),
-            Life::Created(_) | Life::Started(_) => None,
-        }
+        self.returned.take()
     }
 
-    /// Leaves a suspended body as it is, for ever.
+    /// Leaves a suspended body as it is, for ever: nothing on its stack is dropped, its slot is never used again.
     pub(super) fn leak(&self) {
         debug_assert_eq!(self.state.get(), State::Suspended);
+        // The fiber is not dropped, here or with the engine: that is all it takes.
         self.state.set(State::Closed);
-        // SAFETY: the state was not `Running`.
-        if let Life::Started(fiber) = mem::replace(unsafe { &mut *self.life.get() }, Life::Ended(None)) {
-            fiber.leak();
-        }
     }
 }
 
 /// The first frame on a generator's stack.
-fn run_body<Y, S, R>(
-    body: Body<Y, S, R>,
-    parent: &Parent<MaybeUninit<Y>>,
+///
+/// # Safety
+///
+/// `engine` must be alive when this is called; later it may move. `parent` must be the parent of this stack's fiber.
+unsafe fn run_body<Y, S, R>(
+    engine: *const Engine<Y, S, R>,
     port: Option<Port<Y, S>>,
-    publish: impl FnOnce(*const Yielder<Y, S>),
+    parent: &Parent<MaybeUninit<Y>>,
 ) -> End<R> {
     // SAFETY: `parent` lies below this frame on the same stack.
     let yielder = Yielder::new(unsafe { Channel::new(parent) });
     // SAFETY: a body gets at its port only through its `Yielder`, whose borrow ends with the body, and code of a
     // body runs only while its generator does. The yielder stays where it is until then.
     yielder.port.set(port.unwrap_or_else(|| unsafe { Port::to(&yielder.own) }));
-    publish(&yielder);
+    // SAFETY: the engine is alive, says the caller; both are cells.
+    let body = unsafe {
+        (*engine).yielder.set(&yielder);
+        (*engine).body.take()
+    };
+    let body = body.expect("a generator is started once");
     match panic::catch_unwind(AssertUnwindSafe(|| body(&yielder))) {
         Ok(value) => End::Returned(value),
         Err(payload) if payload.is::<ExitPayload>() && yielder.port.get().closing() != Closing::No => {

@@ -20,8 +20,8 @@ use crate::stack::Stack;
 
 /// A function on a stack of its own, started by the first [`resume`](Fiber::resume).
 ///
-/// Invariant: a fiber is dropped before its first resume or never while it is suspended: corosensei would unwind
-/// it in a way that neither can be answered nor ends for certain. Forget it instead, which leaks its slot.
+/// Dropping it gives its stack back to the pool. Invariant: a fiber is never dropped while it is suspended, for corosensei
+/// would unwind it in a way that neither can be answered nor ends for certain. Forget it instead, which leaks its slot.
 pub(super) struct Fiber<Y, R> {
     coroutine: Coroutine<(), Y, R, OnStack>,
 }
@@ -66,17 +66,6 @@ impl<Y, R> Fiber<Y, R> {
             CoroutineResult::Yield(value) => Turn::Suspended(value),
             CoroutineResult::Return(value) => Turn::Returned(value),
         }
-    }
-
-    /// Gives the stack of a fiber that has returned back to the pool.
-    #[inline]
-    pub(super) fn retire(self) {
-        drop(self.coroutine.into_stack());
-    }
-
-    /// Leaves a suspended fiber as it is, for ever: nothing on its stack is dropped, its slot is never used again.
-    pub(super) fn leak(self) {
-        mem::forget(self);
     }
 }
 
