@@ -87,8 +87,9 @@ impl Shape {
         Shape { class: class as u16 }
     }
 
+    /// The stack in bytes: whole pages, also where a page is larger than [`MIN_SIZE`].
     pub(super) fn size_bytes(self) -> usize {
-        1 << (MIN_LOG2 as usize + self.class() / GUARDS.len())
+        (1 << (MIN_LOG2 as usize + self.class() / GUARDS.len())).max(super::slab::page_size())
     }
 
     /// The guard in bytes: whole pages, also where a page is larger than 4 KiB.
