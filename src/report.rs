@@ -4,6 +4,7 @@
 
 use std::any::Any;
 use std::fmt;
+use std::io::{self, Write};
 use std::panic::{self, AssertUnwindSafe, Location};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -68,6 +69,14 @@ static HOOK: RwLock<Option<Hook>> = RwLock::new(None);
 /// standard error. A hook that panics is ignored.
 pub fn set_unraisable_hook(hook: impl Fn(&Unraisable<'_>) + Send + Sync + 'static) {
     *HOOK.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(hook));
+}
+
+/// Ends the process where going on would be unsound.
+#[cold]
+pub(crate) fn fatal(why: &str) -> ! {
+    // Not `eprintln`, which panics where there is no standard error.
+    let _ = writeln!(io::stderr(), "ropewalk: {why}");
+    std::process::abort()
 }
 
 /// Tells the hook.

@@ -1,28 +1,28 @@
-//! What the two sides of a generator share: the order that comes with a resume, and the way back out.
+//! What the two sides of a generator share: the value that comes with a resume, and the way back out.
 //!
 //! Words: a *channel* lies on the generator's own stack, in its first frame. A *port* is the channel through which
 //! a body yields: its own, or while another generator delegates to it, that one's. So an item that comes out of a
 //! chain of delegations is switched once, straight from the innermost body to whoever resumed the outermost.
 //!
 //! Invariants:
-//! - Whoever resumes a generator gives an order first; whoever is resumed takes it. At most one lies there.
+//! - Whoever resumes a suspended generator leaves a value in its channel first, or says that it is being closed. The
+//!   body takes the value as soon as it wakes.
 //! - A body can reach its port only while it runs, and then the port's generator runs too, for it (or something it
 //!   resumed) resumed the body. That is why suspending through a port is sound.
 //! - Nobody switches while unwinding: `thread::panicking` counts for a whole thread, so a stack parked in the
 //!   middle of a panic would make every other one look as if it were panicking.
 #![allow(unsafe_code)]
 
-use std::cell::Cell;
+use std::cell::{Cell, UnsafeCell};
 use std::mem::MaybeUninit;
-use std::panic;
-use std::thread;
+use std::{panic, ptr, thread};
 
 use super::switch::Parent;
 
-/// What a body finds when it is resumed.
+/// What a body gets for a yield.
 pub(super) enum Order<S> {
-    /// Nothing was ordered, for there was no switch: the yield was refused.
-    Nothing,
+    /// The yield was refused, for the body unwinds: there was no switch.
+    Refused,
     /// Go on with this value.
     Value(S),
     /// End, please: [`Exit`](crate::Exit) goes to the body, as a value where it asked for one.
@@ -42,9 +42,10 @@ pub(super) enum Closing {
 /// Lies on the generator's stack for as long as its body runs.
 pub(super) struct Channel<Y, S> {
     parent: *const Parent<MaybeUninit<Y>>,
-    order: Cell<Order<S>>,
+    /// Holds a value from a resume until the body wakes.
+    sent: UnsafeCell<MaybeUninit<S>>,
     closing: Cell<Closing>,
-    /// Whether whoever resumed the generator was unwinding then.
+    /// Whether whoever resumed the generator is unwinding. Only then is it looked at, and only then is it written.
     resumer_unwinds: Cell<bool>,
     /// Yields refused since the generator is being closed.
     refusals: Cell<u8>,
@@ -66,7 +67,7 @@ impl<Y, S> Channel<Y, S> {
     pub(super) unsafe fn new(parent: &Parent<MaybeUninit<Y>>) -> Channel<Y, S> {
         Channel {
             parent,
-            order: Cell::new(Order::Nothing),
+            sent: UnsafeCell::new(MaybeUninit::uninit()),
             closing: Cell::new(Closing::No),
             resumer_unwinds: Cell::new(thread::panicking()),
             refusals: Cell::new(0),
@@ -74,15 +75,18 @@ impl<Y, S> Channel<Y, S> {
         }
     }
 
-    /// Leaves an order for the body; the resume comes next.
+    /// Leaves a value for the body; the resume comes next.
     #[inline(always)]
-    pub(super) fn give(&self, order: Order<S>) {
-        self.resumer_unwinds.set(thread::panicking());
-        // What is replaced is `Nothing`, for the last order was taken: nothing to drop.
-        std::mem::forget(self.order.replace(order));
+    pub(super) fn send(&self, value: S) {
+        // SAFETY: the body is suspended, so nobody reads the value; the last one was taken when the body woke.
+        unsafe { (*self.sent.get()).write(value) };
     }
 
-    /// Says that the order to come is to end.
+    pub(super) fn resumer_unwinds(&self, unwinds: bool) {
+        self.resumer_unwinds.set(unwinds);
+    }
+
+    /// Says that the body is to end when it wakes.
     pub(super) fn begin_closing(&self, closing: Closing) {
         self.closing.set(closing);
         self.refusals.set(0);
@@ -112,6 +116,8 @@ impl<Y, S> Channel<Y, S> {
 /// A channel to yield through.
 pub(super) struct Port<Y, S> {
     channel: *const Channel<Y, S>,
+    /// That of the channel. Kept beside it, for the way back begins here: one load less to wait for.
+    parent: *const Parent<MaybeUninit<Y>>,
 }
 
 impl<Y, S> Clone for Port<Y, S> {
@@ -125,7 +131,7 @@ impl<Y, S> Copy for Port<Y, S> {}
 impl<Y, S> Port<Y, S> {
     /// To be replaced before anything is yielded.
     pub(super) fn nowhere() -> Port<Y, S> {
-        Port { channel: std::ptr::null() }
+        Port { channel: ptr::null(), parent: ptr::null() }
     }
 
     /// # Safety
@@ -133,7 +139,7 @@ impl<Y, S> Port<Y, S> {
     /// The port must only be used while the generator that owns `channel` runs, on its stack or on one that was
     /// resumed from there.
     pub(super) unsafe fn to(channel: &Channel<Y, S>) -> Port<Y, S> {
-        Port { channel }
+        Port { channel, parent: channel.parent }
     }
 
     #[inline(always)]
@@ -146,16 +152,20 @@ impl<Y, S> Port<Y, S> {
         self.channel().closing.get()
     }
 
-    /// Hands `value` to the resumer and stops until the next order. `Order::Nothing`: refused, `value` is dropped.
+    /// Hands `value` to the resumer and stops until it is resumed. A refused value is dropped.
     #[inline(always)]
     pub(super) fn pass(self, value: Y) -> Order<S> {
-        let channel = self.channel();
-        if thread::panicking() && channel.refuses_while_unwinding() {
-            return Order::Nothing;
+        if thread::panicking() && self.channel().refuses_while_unwinding() {
+            return Order::Refused;
         }
         // SAFETY: the generator runs, and this code on its stack or on one resumed from it (see `to`).
-        unsafe { (*channel.parent).suspend(MaybeUninit::new(value)) };
-        channel.order.replace(Order::Nothing)
+        unsafe { (*self.parent).suspend(MaybeUninit::new(value)) };
+        match self.channel().closing.get() {
+            // SAFETY: the body was resumed and is not being closed, so a value was left for it, which is taken here.
+            Closing::No => Order::Value(unsafe { (*self.channel().sent.get()).assume_init_read() }),
+            Closing::Asked => Order::Exit,
+            Closing::Forced => Order::ForcedExit,
+        }
     }
 
     /// Unwinds the body, from a yield that got no value.
@@ -170,7 +180,7 @@ impl<Y, S> Port<Y, S> {
         self.channel().abandoned.set(true);
         loop {
             // SAFETY: as in `pass`. Whoever closes the generator looks at `abandoned` before the value.
-            unsafe { (*self.channel().parent).suspend(MaybeUninit::uninit()) };
+            unsafe { (*self.parent).suspend(MaybeUninit::uninit()) };
         }
     }
 
@@ -179,7 +189,7 @@ impl<Y, S> Port<Y, S> {
     #[inline(never)]
     #[track_caller]
     pub(super) fn leave(self, order: Order<S>) -> ! {
-        if matches!(order, Order::Nothing) && !self.channel().resumer_unwinds.get() {
+        if matches!(order, Order::Refused) && !self.channel().resumer_unwinds.get() {
             panic!("a generator must not yield while it unwinds: in a destructor use try_yield");
         }
         self.raise_exit()

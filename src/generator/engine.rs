@@ -21,10 +21,10 @@ use std::cell::{Cell, UnsafeCell};
 use std::io;
 use std::mem::MaybeUninit;
 use std::panic::{self, AssertUnwindSafe, Location};
-use std::ptr;
+use std::{ptr, thread};
 
 use super::builder::Builder;
-use super::channel::{Channel, Closing, ExitPayload, Order, Port};
+use super::channel::{Channel, Closing, ExitPayload, Port};
 use super::switch::{Fiber, Parent, Turn};
 use super::yielder::Yielder;
 use crate::stack::{self, Owner};
@@ -136,23 +136,24 @@ impl<Y, S, R> Engine<Y, S, R> {
         // borrows is `'static`, or outlives the scope that ends the body before it returns.
         unsafe { (*self.fiber.get()).write(Fiber::new(stack, run)) };
         let turn = self.switch();
+        if thread::panicking() {
+            self.forget_resumer(&turn);
+        }
         Ok(self.outcome(turn))
     }
 
     /// Lets the body go on from its yield with `value`. The state must be `Suspended`.
     #[inline(always)]
     pub(super) fn resume(&self, value: S) -> Outcome<Y, R> {
-        self.channel().give(Order::Value(value));
-        let turn = self.switch();
+        self.channel().send(value);
+        let turn = if thread::panicking() { self.switch_unwinding() } else { self.switch() };
         self.outcome(turn)
     }
 
     /// Asks a suspended body to end, or forces it. The state must be `Suspended`.
     pub(super) fn exit(&self, closing: Closing) -> Outcome<Y, R> {
-        let order = if closing == Closing::Forced { Order::ForcedExit } else { Order::Exit };
         self.channel().begin_closing(closing);
-        self.channel().give(order);
-        let turn = self.switch();
+        let turn = if thread::panicking() { self.switch_unwinding() } else { self.switch() };
         if matches!(turn, Turn::Suspended(_)) {
             if self.channel().is_abandoned() {
                 self.leak();
@@ -161,6 +162,23 @@ impl<Y, S, R> Engine<Y, S, R> {
             self.channel().stop_closing();
         }
         self.outcome(turn)
+    }
+
+    /// Switches for somebody who unwinds, which is not the body's doing.
+    #[cold]
+    fn switch_unwinding(&self) -> Turn<MaybeUninit<Y>, End<R>> {
+        self.channel().resumer_unwinds(true);
+        let turn = self.switch();
+        self.forget_resumer(&turn);
+        turn
+    }
+
+    /// The next resumer may not unwind.
+    #[cold]
+    fn forget_resumer(&self, turn: &Turn<MaybeUninit<Y>, End<R>>) {
+        if matches!(turn, Turn::Suspended(_)) {
+            self.channel().resumer_unwinds(false);
+        }
     }
 
     /// Makes the yields of a suspended body go through `port` from now on.

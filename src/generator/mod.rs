@@ -22,7 +22,7 @@ mod yielder;
 
 use std::fmt;
 use std::iter::FusedIterator;
-use std::panic::{self, Location};
+use std::panic::{self, AssertUnwindSafe, Location};
 
 pub use builder::Builder;
 use channel::{Closing, Port};
@@ -341,11 +341,11 @@ impl<Y, S, R> Generator<Y, S, R> {
             }
             State::Suspended => {}
         }
+        // What it yields instead is dropped when all is done, for that may panic.
+        let mut ignored = None;
         let mut outcome = self.engine.exit(Closing::Asked);
-        let mut ignored = false;
         if let Outcome::Yielded(value) = outcome {
-            ignored = true;
-            drop(value);
+            ignored = Some(value);
             outcome = self.engine.exit(Closing::Forced);
         }
         match outcome {
@@ -353,7 +353,7 @@ impl<Y, S, R> Generator<Y, S, R> {
             Outcome::Panicked(payload) => Closed::Panicked(payload),
             Outcome::Abandoned => Closed::Abandoned,
             Outcome::Returned(_) | Outcome::Exited => {
-                if ignored {
+                if ignored.is_some() {
                     self.tell(Unraised::IgnoredExit);
                 }
                 Closed::Now
@@ -435,27 +435,36 @@ impl<Y, R> Generator<Y, (), R> {
     #[inline(always)]
     #[track_caller]
     pub fn next(&self) -> Option<Y> {
-        let outcome = match self.engine.state() {
-            State::Suspended => self.engine.resume(()),
-            State::Closed => return None,
-            State::Created | State::Running => match self.first() {
-                Ok(outcome) => outcome,
-                Err(error) => panic!("{error}"),
-            },
-        };
+        if self.engine.state() != State::Suspended {
+            return self.first();
+        }
+        self.item(self.engine.resume(()))
+    }
+
+    #[inline(always)]
+    fn item(&self, outcome: Outcome<Y, R>) -> Option<Y> {
         match self.step(outcome) {
             Step::Yield(value) => Some(value),
             Step::Return(value) => {
-                self.engine.keep_return(value);
+                self.keep_return(value);
                 None
             }
         }
     }
 
+    /// What comes of asking a generator that waits at no yield.
     #[inline(never)]
-    fn first(&self) -> Result<Outcome<Y, R>, StartError> {
-        self.can_start()?;
-        self.engine.start(None).map_err(StartError::NoStack)
+    #[track_caller]
+    fn first(&self) -> Option<Y> {
+        match self.can_start() {
+            Ok(()) => {}
+            Err(StartError::Finished) => return None,
+            Err(error) => panic!("{error}"),
+        }
+        match self.engine.start(None) {
+            Ok(outcome) => self.item(outcome),
+            Err(error) => panic!("{}", StartError::NoStack(error)),
+        }
     }
 }
 
@@ -498,8 +507,7 @@ impl<Y, S, R> Drop for Generator<Y, S, R> {
             State::Created | State::Closed => {}
             State::Running => {
                 // Whoever resumed it borrows it, until it is not running any more. Freeing it would be unsound.
-                eprintln!("ropewalk: a running generator was dropped");
-                std::process::abort()
+                report::fatal("a running generator was dropped")
             }
             State::Suspended => self.drop_suspended(),
         }
@@ -509,7 +517,10 @@ impl<Y, S, R> Drop for Generator<Y, S, R> {
 impl<Y, S, R> Generator<Y, S, R> {
     #[cold]
     fn drop_suspended(&self) {
-        match self.close_for_good() {
+        // Nobody must be unwound by dropping a generator: not by its body, nor by what the body yielded or returned, nor
+        // by a payload whose drop panics.
+        let closed = panic::catch_unwind(AssertUnwindSafe(|| self.close_for_good()));
+        match closed.unwrap_or_else(Closed::Panicked) {
             Closed::Now | Closed::Already | Closed::Running => {}
             Closed::Refused => {
                 self.engine.leak();
@@ -518,7 +529,6 @@ impl<Y, S, R> Generator<Y, S, R> {
             Closed::Abandoned => self.tell(Unraised::Abandoned),
             Closed::Panicked(payload) => {
                 self.tell(Unraised::Panicked(&*payload));
-                // Nobody must be unwound by dropping a generator, be it by a payload whose drop panics.
                 std::mem::forget(payload);
             }
         }

@@ -17,6 +17,7 @@ use std::ptr::NonNull;
 use super::builder::Builder;
 use super::engine::{Body, Payload};
 use super::{Closed, Generator, Yielder};
+use crate::report;
 
 /// Owns generators that may borrow from outside of it. See [`scope`].
 pub struct Scope<'scope, 'env: 'scope> {
@@ -156,7 +157,7 @@ impl<'scope, 'env> Scope<'scope, 'env> {
             // SAFETY: from `Box::into_raw`, once; nobody refers to it, says the caller.
             let generator = unsafe { Box::from_raw(generator.as_ptr()) };
             if !generator.is_spent() {
-                fatal("a generator is still running at the end of its scope");
+                report::fatal("a generator is still running at the end of its scope");
             }
         }
     }
@@ -179,11 +180,11 @@ impl<Y, S, R> Close for Generator<Y, S, R> {
             Closed::Already => self.take_return().is_some(),
             Closed::Now => true,
             Closed::Panicked(payload) => panic::resume_unwind(payload),
-            Closed::Refused => fatal(
+            Closed::Refused => report::fatal(
                 "a generator that borrows kept on yielding while its scope ended: \
                  what it borrows is about to be freed",
             ),
-            Closed::Abandoned => fatal(
+            Closed::Abandoned => report::fatal(
                 "a generator that borrows was suspended in a plain yield_ at the end of its scope, which \
                  panic = \"abort\" forbids to unwind: use try_yield, or run it to its end",
             ),
@@ -193,12 +194,6 @@ impl<Y, S, R> Close for Generator<Y, S, R> {
     fn is_spent(&self) -> bool {
         self.state() == super::State::Closed
     }
-}
-
-/// Ends the process where going on would be unsound.
-fn fatal(why: &str) -> ! {
-    eprintln!("ropewalk: {why}");
-    std::process::abort()
 }
 
 impl std::fmt::Debug for Scope<'_, '_> {

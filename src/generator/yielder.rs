@@ -98,7 +98,7 @@ impl<Y, S> Yielder<Y, S> {
         let port = self.port.get();
         match port.pass(value) {
             Order::Value(sent) => Ok(sent),
-            Order::Exit | Order::Nothing => Err(Exit),
+            Order::Exit | Order::Refused => Err(Exit),
             Order::ForcedExit => port.raise_exit(),
         }
     }
@@ -221,7 +221,7 @@ impl<Y, S> Yielder<Y, S> {
         while let Outcome::Yielded(value) = outcome {
             outcome = match self.port.get().pass(value) {
                 Order::Value(sent) => inner.resume(sent),
-                Order::Exit | Order::Nothing => inner.exit(Closing::Asked),
+                Order::Exit | Order::Refused => inner.exit(Closing::Asked),
                 Order::ForcedExit => inner.exit(Closing::Forced),
             };
         }

@@ -467,3 +467,33 @@ fn a_generator_in_a_thread_local_is_closed_when_the_thread_ends() {
     .unwrap();
     assert_eq!(receiver.recv(), Ok("closed"));
 }
+
+/// G36.
+#[test]
+fn nothing_that_a_dropped_generator_drops_unwinds_the_dropper() {
+    struct Bomb(&'static str);
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("{} went off", self.0);
+        }
+    }
+    let yields = generate(|co| {
+        assert!(co.try_yield(None).is_err());
+        let _ = co.try_yield(Some(Bomb("what it yielded")));
+    });
+    let returns = Generator::<(), (), Bomb>::new(|co| {
+        let _ = co.try_yield(());
+        Bomb("what it returned")
+    });
+    assert!(yields.start().unwrap().yielded().unwrap().is_none());
+    let _ = returns.start().unwrap().yielded();
+    assert_eq!(
+        unraised_by(|| drop(yields)),
+        [
+            "ignored Exit while it was dropped: its body yielded",
+            "panicked while it was dropped: what it yielded went off"
+        ]
+    );
+    assert_eq!(unraised_by(|| drop(returns)), ["panicked while it was dropped: what it returned went off"]);
+    assert!(!std::thread::panicking());
+}
