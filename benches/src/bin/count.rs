@@ -1,0 +1,126 @@
+//! Does one thing `n` times, so that a simulator can count its instructions: `count <what> <n>`.
+//!
+//! `count.sh` runs it under cachegrind with two different `n` and divides the difference: starting the process,
+//! growing the pool and loading libraries cancel out.
+
+use std::env;
+use std::hint::black_box;
+use std::process::ExitCode;
+
+use corosensei::Coroutine;
+use corosensei::stack::DefaultStack;
+use ropewalk::{Generator, Step};
+use ropewalk_benches::suspend_at;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let [what, n] = arguments.as_slice() else {
+        eprintln!("usage: count <what> <n>");
+        return ExitCode::FAILURE;
+    };
+    let n: usize = n.parse().expect("n is a number");
+    match what.as_str() {
+        "nothing" => (0..n).for_each(|i| {
+            black_box(i);
+        }),
+        "ropewalk-send-0" => ropewalk_send::<0>(n),
+        "ropewalk-send-1" => ropewalk_send::<1>(n),
+        "corosensei-send-0" => corosensei_send::<0>(n),
+        "corosensei-send-1" => corosensei_send::<1>(n),
+        "ropewalk-next-0" => ropewalk_next::<0>(n),
+        "ropewalk-next-1" => ropewalk_next::<1>(n),
+        "corosensei-next-0" => corosensei_next::<0>(n),
+        "corosensei-next-1" => corosensei_next::<1>(n),
+        "ropewalk-create" => ropewalk_create(n),
+        "corosensei-create" => corosensei_create(n),
+        "boxed-create" => boxed_create(n),
+        "ropewalk-unstarted" => ropewalk_unstarted(n),
+        _ => {
+            eprintln!("nothing here is called {what}");
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn ropewalk_send<const DEPTH: usize>(n: usize) {
+    let generator = Generator::<usize, usize>::new(|mut co| {
+        let mut value = 0;
+        loop {
+            value = suspend_at::<DEPTH>(&mut co, value);
+        }
+    });
+    let _ = generator.start();
+    for i in 0..n {
+        let _ = black_box(generator.send(i));
+    }
+}
+
+fn corosensei_send<const DEPTH: usize>(n: usize) {
+    let mut coroutine = Coroutine::new(|mut co: &corosensei::Yielder<usize, usize>, first| -> () {
+        let mut value = first;
+        loop {
+            value = suspend_at::<DEPTH>(&mut co, value);
+        }
+    });
+    for i in 0..n {
+        black_box(coroutine.resume(i));
+    }
+}
+
+fn ropewalk_next<const DEPTH: usize>(n: usize) {
+    let mut generator = ropewalk::generate(|mut co| {
+        let mut value = 0;
+        loop {
+            value = suspend_at::<DEPTH>(&mut co, value) + 1;
+        }
+    });
+    for _ in 0..n {
+        black_box(generator.next());
+    }
+}
+
+fn corosensei_next<const DEPTH: usize>(n: usize) {
+    let mut coroutine = Coroutine::new(|mut co: &corosensei::Yielder<(), usize>, ()| -> () {
+        let mut value = 0;
+        loop {
+            value = suspend_at::<DEPTH>(&mut co, value) + 1;
+        }
+    });
+    for _ in 0..n {
+        black_box(coroutine.resume(()));
+    }
+}
+
+fn ropewalk_create(n: usize) {
+    for i in 0..n {
+        let number = black_box(i);
+        black_box(Generator::<(), (), usize>::new(move |_| number).start().ok().and_then(Step::returned));
+    }
+}
+
+/// On one stack, which is taken back each time.
+fn corosensei_create(n: usize) {
+    let mut stack = DefaultStack::default();
+    for i in 0..n {
+        let number = black_box(i);
+        let mut coroutine = Coroutine::with_stack(stack, move |_: &corosensei::Yielder<(), ()>, ()| number);
+        black_box(coroutine.resume(()).as_return());
+        stack = coroutine.into_stack();
+    }
+}
+
+fn boxed_create(n: usize) {
+    for i in 0..n {
+        let number = black_box(i);
+        let body: Box<dyn FnOnce() -> usize> = black_box(Box::new(move || number));
+        black_box(body());
+    }
+}
+
+fn ropewalk_unstarted(n: usize) {
+    for i in 0..n {
+        let number = black_box(i);
+        drop(black_box(Generator::<(), (), usize>::new(move |_| number)));
+    }
+}
