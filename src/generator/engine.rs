@@ -142,9 +142,24 @@ impl<Y, S, R> Engine<Y, S, R> {
         Ok(self.outcome(turn))
     }
 
-    /// Lets the body go on from its yield with `value`. The state must be `Suspended`.
+    /// Whether a resume may take the short way: the body waits at a yield, and whoever resumes it does not unwind.
+    #[inline(always)]
+    pub(super) fn is_ready(&self) -> bool {
+        self.state.get() == State::Suspended && !thread::panicking()
+    }
+
+    /// Lets the body go on from its yield with `value`. It must be ready: see [`is_ready`](Engine::is_ready).
     #[inline(always)]
     pub(super) fn resume(&self, value: S) -> Outcome<Y, R> {
+        debug_assert!(self.is_ready());
+        self.channel().send(value);
+        let turn = self.switch();
+        self.outcome(turn)
+    }
+
+    /// As [`resume`](Engine::resume), also for somebody who unwinds. The state must be `Suspended`.
+    #[inline(never)]
+    pub(super) fn resume_anyhow(&self, value: S) -> Outcome<Y, R> {
         self.channel().send(value);
         let turn = if thread::panicking() { self.switch_unwinding() } else { self.switch() };
         self.outcome(turn)
@@ -219,7 +234,8 @@ impl<Y, S, R> Engine<Y, S, R> {
         }
     }
 
-    #[inline]
+    // Out of line: it would crowd the registers of the switch.
+    #[inline(never)]
     fn ended(&self, end: End<R>) -> Outcome<Y, R> {
         // SAFETY: the fiber has returned, and the state says already that there is none.
         unsafe { (*self.fiber.get()).assume_init_drop() };

@@ -194,10 +194,19 @@ impl<Y, S, R> Generator<Y, S, R> {
     /// When the body panics, with its panic; the generator is closed then.
     #[inline(always)]
     pub fn send(&self, value: S) -> Result<Step<Y, R>, SendError<S>> {
-        if self.engine.state() != State::Suspended {
-            return Err(self.refuse(value));
+        if !self.engine.is_ready() {
+            return self.send_anyhow(value);
         }
         Ok(self.step(self.engine.resume(value)))
+    }
+
+    /// The long way of [`send`](Generator::send).
+    #[cold]
+    fn send_anyhow(&self, value: S) -> Result<Step<Y, R>, SendError<S>> {
+        match self.engine.state() {
+            State::Suspended => Ok(self.step(self.engine.resume_anyhow(value))),
+            _ => Err(self.refuse(value)),
+        }
     }
 
     #[cold]
@@ -319,11 +328,11 @@ impl<Y, S, R> Generator<Y, S, R> {
             return Err(self.refuse(first));
         }
         self.engine.redirect(port);
-        Ok(self.engine.resume(first))
+        Ok(self.engine.resume_anyhow(first))
     }
 
     pub(in crate::generator) fn resume(&self, value: S) -> Outcome<Y, R> {
-        self.engine.resume(value)
+        self.engine.resume_anyhow(value)
     }
 
     pub(in crate::generator) fn exit(&self, closing: Closing) -> Outcome<Y, R> {
@@ -408,7 +417,7 @@ impl<Y, T, E, R> Generator<Y, Result<T, E>, R> {
     /// When the body panics, with its panic; the generator is closed then.
     pub fn throw(&self, error: E) -> Result<Step<Y, R>, ThrowError<E>> {
         match self.engine.state() {
-            State::Suspended => Ok(self.step(self.engine.resume(Err(error)))),
+            State::Suspended => Ok(self.step(self.engine.resume_anyhow(Err(error)))),
             State::Running => Err(ThrowError::Running(error)),
             State::Closed => Err(ThrowError::Finished(error)),
             State::Created => {
@@ -435,8 +444,8 @@ impl<Y, R> Generator<Y, (), R> {
     #[inline(always)]
     #[track_caller]
     pub fn next(&self) -> Option<Y> {
-        if self.engine.state() != State::Suspended {
-            return self.first();
+        if !self.engine.is_ready() {
+            return self.next_anyhow();
         }
         self.item(self.engine.resume(()))
     }
@@ -452,18 +461,20 @@ impl<Y, R> Generator<Y, (), R> {
         }
     }
 
-    /// What comes of asking a generator that waits at no yield.
+    /// The long way of [`next`](Generator::next), by which a generator starts and ends.
     #[inline(never)]
     #[track_caller]
-    fn first(&self) -> Option<Y> {
-        match self.can_start() {
-            Ok(()) => {}
-            Err(StartError::Finished) => return None,
-            Err(error) => panic!("{error}"),
-        }
-        match self.engine.start(None) {
+    fn next_anyhow(&self) -> Option<Y> {
+        let outcome = match self.engine.state() {
+            State::Suspended => Ok(self.engine.resume_anyhow(())),
+            State::Closed => return None,
+            State::Created | State::Running => {
+                self.can_start().and_then(|()| self.engine.start(None).map_err(StartError::NoStack))
+            }
+        };
+        match outcome {
             Ok(outcome) => self.item(outcome),
-            Err(error) => panic!("{}", StartError::NoStack(error)),
+            Err(error) => panic!("{error}"),
         }
     }
 }

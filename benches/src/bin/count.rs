@@ -69,7 +69,7 @@ fn corosensei_send<const DEPTH: usize>(n: usize) {
 }
 
 fn ropewalk_next<const DEPTH: usize>(n: usize) {
-    let mut generator = ropewalk::generate(|mut co| {
+    let generator = ropewalk::generate(|mut co| {
         let mut value = 0;
         loop {
             value = suspend_at::<DEPTH>(&mut co, value) + 1;
