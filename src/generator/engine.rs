@@ -235,6 +235,7 @@ impl<Y, S, R> Engine<Y, S, R> {
     }
 
     // Out of line: it would crowd the registers of the switch.
+    #[cold]
     #[inline(never)]
     fn ended(&self, end: End<R>) -> Outcome<Y, R> {
         // SAFETY: the fiber has returned, and the state says already that there is none.

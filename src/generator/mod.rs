@@ -462,6 +462,7 @@ impl<Y, R> Generator<Y, (), R> {
     }
 
     /// The long way of [`next`](Generator::next), by which a generator starts and ends.
+    #[cold]
     #[inline(never)]
     #[track_caller]
     fn next_anyhow(&self) -> Option<Y> {

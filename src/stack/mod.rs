@@ -71,8 +71,8 @@ pub fn stats() -> Stats {
 
 /// Sets how many idle stacks of each size keep their pages; the rest give them back as they fall idle.
 ///
-/// The default is 4,096: 16 MiB where each has used one page, as most do. A warm stack is taken again in
-/// nanoseconds; a cold one costs a page fault for each page it touches (2 µs each on the virtual machine where
+/// The default is 16,384: 64 MiB where each has used one page, as most do. A warm stack is taken again in
+/// nanoseconds; a cold one costs a page fault for each page it touches (1.4 µs each on the virtual machine where
 /// this was measured, see `docs/stacks.md`). The pages of 64 stacks are given back in one system call.
 pub fn set_high_water(idle_stacks: usize) {
     pool::set_high_water(idle_stacks);

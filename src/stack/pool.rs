@@ -27,7 +27,7 @@ const CACHED: usize = 64;
 /// Warm slots that a thread takes from the pool in one visit.
 const REFILL: usize = 32;
 /// Idle slots of each size that keep their pages: see [`super::set_high_water`].
-static HIGH_WATER: AtomicUsize = AtomicUsize::new(4096);
+static HIGH_WATER: AtomicUsize = AtomicUsize::new(16 << 10);
 
 /// The first words of a slot, at the hot end of its stack, so that they cost no page of their own.
 ///
