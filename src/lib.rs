@@ -40,6 +40,12 @@ mod documents {
     #[doc = include_str!("../docs/tutorial.md")]
     mod tutorial {}
 
+    #[doc = include_str!("../docs/stacks.md")]
+    mod stacks {}
+
+    #[doc = include_str!("../docs/generators.md")]
+    mod generators {}
+
     #[doc = include_str!("../docs/unsafe.md")]
     mod unsafe_code {}
 }
