@@ -90,7 +90,7 @@ mod next {
 
     #[divan::bench(consts = DEPTHS, sample_size = ROUND_TRIPS)]
     fn ropewalk<const DEPTH: usize>(bencher: Bencher) {
-        let mut generator = ropewalk::generate(counting_body::<DEPTH>);
+        let generator = ropewalk::generate(counting_body::<DEPTH>);
         generator.next();
         bencher.bench_local(|| generator.next());
     }
