@@ -20,6 +20,9 @@
 //! - [`pipeline`]: generators in a row, pulled from one end or pushed from the other.
 //! - [`stack`]: what stacks cost, how large they are, and what happens when one overflows.
 
+#[cfg(not(unix))]
+compile_error!("ropewalk needs a system with mmap and signals: Linux, macOS or a BSD");
+
 pub mod generator;
 pub mod stack;
 

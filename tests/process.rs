@@ -365,3 +365,92 @@ fn more_generators_are_suspended_at_once_than_the_kernel_has_mappings_for() {
         });
     assert_ended_well(&output);
 }
+
+/// Stacks that somebody has.
+fn stacks_in_use() -> usize {
+    let stats = stack::stats();
+    stats.slots - stats.idle_warm - stats.idle_cold
+}
+
+/// G1.
+#[test]
+fn a_generator_that_has_not_started_has_no_stack() {
+    let output = in_child("a_generator_that_has_not_started_has_no_stack", &[], || {
+        let waiting: Vec<_> = (0..1000).map(|n| generate(move |co| co.yield_(n))).collect();
+        assert_eq!(stack::stats().slots, 0);
+        assert_eq!(waiting[7].next(), Some(7));
+        assert_eq!(stacks_in_use(), 1);
+        drop(waiting);
+        assert_eq!(stacks_in_use(), 0);
+    });
+    assert_ended_well(&output);
+}
+
+#[test]
+fn what_idle_stacks_hold_can_be_given_back() {
+    let output = in_child("what_idle_stacks_hold_can_be_given_back", &[], || {
+        let generators: Vec<_> = (0..50).map(|_| generate(|co| co.yield_(1))).collect();
+        generators.iter().for_each(|generator| assert_eq!(generator.next(), Some(1)));
+        drop(generators);
+        assert_eq!((stack::stats().idle_warm, stacks_in_use()), (50, 0));
+        assert_eq!(stack::trim(), 50);
+        assert_eq!(stack::stats().idle_warm, 0);
+        // They serve again, from pages that are zero.
+        assert_eq!(generate(|co| co.yield_all(1..=3)).sum::<i32>(), 6);
+        assert_eq!(stack::trim(), 1);
+    });
+    assert_ended_well(&output);
+}
+
+#[test]
+fn idle_stacks_above_the_high_water_mark_give_their_pages_back_by_themselves() {
+    let name = "idle_stacks_above_the_high_water_mark_give_their_pages_back_by_themselves";
+    let output = in_child(name, &[], || {
+        stack::set_high_water(100);
+        let suspend = |count: usize| {
+            let generators: Vec<_> = (0..count).map(|_| generate(|co| co.yield_(1))).collect();
+            generators.iter().for_each(|generator| assert_eq!(generator.next(), Some(1)));
+        };
+        suspend(1000);
+        let stats = stack::stats();
+        assert_eq!(stacks_in_use(), 0);
+        // What is warm: those below the mark, up to a batch above it, and those that this thread keeps.
+        assert!((100..300).contains(&stats.idle_warm), "{stats:?}");
+        // All of them serve again.
+        suspend(1000);
+        assert_eq!(stack::stats().slots, stats.slots);
+    });
+    assert_ended_well(&output);
+}
+
+#[test]
+fn a_hook_that_panics_harms_nobody() {
+    let output = in_child("a_hook_that_panics_harms_nobody", &[], || {
+        ropewalk::set_unraisable_hook(|event| panic!("hook broke over: {event}"));
+        let stubborn = generate(|co| {
+            let _ = co.try_yield(1);
+            co.yield_(2);
+        });
+        assert_eq!(stubborn.next(), Some(1));
+        drop(stubborn);
+        assert!(!std::thread::panicking());
+    });
+    assert_ended_well(&output);
+    assert_says(&output, "hook broke over: generator created at tests/process.rs");
+}
+
+#[test]
+fn without_a_hook_a_line_goes_to_standard_error() {
+    let output = in_child("without_a_hook_a_line_goes_to_standard_error", &[], || {
+        let builder = Builder::new().name("stubborn");
+        let generator = builder.generator(|co: &Yielder<i32>| {
+            let _ = co.try_yield(1);
+            co.yield_(2);
+        });
+        assert_eq!(generator.next(), Some(1));
+        drop(generator);
+    });
+    assert_ended_well(&output);
+    assert_says(&output, "ropewalk: generator 'stubborn' created at tests/process.rs");
+    assert_says(&output, "ignored Exit while it was dropped: its body yielded");
+}

@@ -237,19 +237,6 @@ fn a_panic_while_dropping_goes_to_the_hook_and_not_to_the_dropper() {
     assert!(!std::thread::panicking());
 }
 
-#[test]
-fn a_hook_that_panics_harms_nobody() {
-    // On a thread of its own, so that other tests' hooks do not take its place meanwhile: the last set wins.
-    let generator = stubborn(1);
-    let _ = generator.start().unwrap();
-    let unraised = unraised_by(|| {
-        ropewalk::set_unraisable_hook(|_| panic!("hook broke"));
-        drop(generator);
-    });
-    assert_eq!(unraised, Vec::<String>::new());
-    assert!(!std::thread::panicking());
-}
-
 /// G40.
 #[test]
 fn a_yield_in_a_destructor_of_a_closing_body_is_refused_without_a_switch() {

@@ -58,23 +58,6 @@ fn sizes_are_rounded_up_and_named_in_bytes() {
 }
 
 #[test]
-fn what_idle_stacks_hold_can_be_given_back() {
-    // On a thread of its own, whose cache nobody else touches.
-    std::thread::spawn(|| {
-        let generators: Vec<_> = (0..50).map(|_| generate(|co| co.yield_(1))).collect();
-        generators.iter().for_each(|generator| assert_eq!(generator.next(), Some(1)));
-        drop(generators);
-        assert!(stack::stats().idle_warm >= 50);
-        let given_back = stack::trim();
-        assert!(given_back >= 50, "only {given_back}");
-        // They serve again, from pages that are zero.
-        assert_eq!(generate(|co| co.yield_all(1..=3)).sum::<i32>(), 6);
-    })
-    .join()
-    .unwrap();
-}
-
-#[test]
 fn the_stacks_of_a_thread_that_has_ended_serve_others() {
     let places = |count: usize| -> HashSet<usize> {
         std::thread::spawn(move || {
