@@ -366,6 +366,34 @@ fn more_generators_are_suspended_at_once_than_the_kernel_has_mappings_for() {
     assert_ended_well(&output);
 }
 
+#[test]
+fn a_forked_child_has_stacks_and_guards_of_its_own() {
+    let output = in_child("a_forked_child_has_stacks_and_guards_of_its_own", &[], || {
+        let suspended = generate(|co| co.yield_all(1..));
+        assert_eq!(suspended.next(), Some(1));
+        // SAFETY: the child uses what it has a copy of, on the one thread that it has.
+        let child = unsafe { libc::fork() };
+        assert!(child >= 0);
+        if child == 0 {
+            // A generator that was suspended before goes on in both; many new ones need new slots and guards.
+            assert_eq!(suspended.next(), Some(2));
+            let many: Vec<_> = (0..500).map(|n| generate(move |co| co.yield_(n))).collect();
+            assert_eq!(many.iter().map(|generator| generator.next().unwrap()).sum::<i32>(), 124_750);
+            generate(|co| co.yield_(recurse(0))).for_each(drop);
+        }
+        let mut status = 0;
+        // SAFETY: waits for the child made above.
+        assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+        assert!(libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == libc::SIGABRT, "{status}");
+        // What the child did to its memory was not done to ours.
+        assert_eq!(suspended.next(), Some(2));
+        let many: Vec<_> = (0..500).map(|n| generate(move |co| co.yield_(n))).collect();
+        assert_eq!(many.iter().map(|generator| generator.next().unwrap()).sum::<i32>(), 124_750);
+    });
+    assert_ended_well(&output);
+    assert_says(&output, "ropewalk: stack overflow in generator created at tests/process.rs");
+}
+
 /// Stacks that somebody has.
 fn stacks_in_use() -> usize {
     let stats = stack::stats();

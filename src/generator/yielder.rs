@@ -93,6 +93,12 @@ impl<Y, S> Yielder<Y, S> {
     ///
     /// [`Exit`] when the generator is being closed or dropped. In a destructor while the body unwinds, at once and
     /// without a switch.
+    ///
+    /// # Panics
+    ///
+    /// It unwinds, as [`yield_`](Yielder::yield_) does, where a body yields *again* although it was told that it is
+    /// being dropped: somebody must end it. In a callback of C, through which nothing can be unwound, ask
+    /// [`is_closing`](Yielder::is_closing) before a yield.
     #[inline(always)]
     pub fn try_yield(&self, value: Y) -> Result<S, Exit> {
         let port = self.port.get();
@@ -101,6 +107,13 @@ impl<Y, S> Yielder<Y, S> {
             Order::Exit | Order::Refused => Err(Exit),
             Order::ForcedExit => port.raise_exit(),
         }
+    }
+
+    /// Whether the body has been told to end: by an [`Exit`], or by being unwound.
+    ///
+    /// For code that cannot end the body itself, such as a callback: it should yield no more.
+    pub fn is_closing(&self) -> bool {
+        self.port.get().closing() != Closing::No
     }
 
     /// Lets `inner` stand in until it ends, and returns what it returned; Python's `yield from`.

@@ -5,7 +5,7 @@ use std::ffi::{c_int, c_void};
 
 use ropewalk::{Generator, Step, Yielder, generate};
 
-use crate::log::Log;
+use crate::log::{Log, unraised_by};
 
 struct Tree {
     value: u32,
@@ -92,13 +92,15 @@ fn a_body_can_be_asked_by_the_code_it_calls_back_from() {
     assert_eq!(sorted, [3, 2, 1]);
 }
 
-/// Compares two `i32` and reports each comparison; after a close, without waiting.
+/// Compares two `i32` and reports each comparison; after a close it only compares.
 extern "C" fn compare(a: *const c_void, b: *const c_void, co: *mut c_void) -> c_int {
     // SAFETY: `qsort_r` passes two elements of its array and the argument that it was given.
     #[allow(unsafe_code)]
     let (a, b, co) = unsafe { (*a.cast::<i32>(), *b.cast::<i32>(), &*co.cast::<Yielder<(i32, i32)>>()) };
     // Not `yield_`: a close must not unwind through frames of C.
-    let _ = co.try_yield((a, b));
+    if !co.is_closing() {
+        let _ = co.try_yield((a, b));
+    }
     a.cmp(&b) as c_int
 }
 
@@ -137,11 +139,31 @@ fn a_body_yields_from_inside_a_callback_of_c() {
 fn a_body_inside_a_callback_of_c_can_be_closed() {
     let sorting = sorted_by_c();
     let _ = sorting.start().unwrap();
-    let error = sorting.close();
-    // The comparison goes on after the close, and yields: that is what was ignored.
-    assert!(matches!(error, Err(ropewalk::CloseError::IgnoredExit(_))));
-    while sorting.close().is_err() {}
-    assert_eq!(sorting.state(), ropewalk::State::Closed);
+    // C goes on to the end of its sort, without a switch.
+    assert_eq!(sorting.close(), Ok(Some(vec![1, 2, 3, 4, 5])));
+    let sorting = sorted_by_c();
+    let _ = sorting.start().unwrap();
+    assert_eq!(unraised_by(|| drop(sorting)), Vec::<String>::new());
+}
+
+#[test]
+fn a_body_is_told_once_that_it_is_being_closed() {
+    let generator = Generator::<bool, (), bool>::new(|co| {
+        let before = co.is_closing();
+        let _ = co.try_yield(before);
+        co.is_closing()
+    });
+    assert_eq!(generator.start().unwrap(), Step::Yield(false));
+    assert_eq!(generator.close(), Ok(Some(true)));
+    // A body that ignored it and was resumed is not being closed any more.
+    let ignoring = Generator::<bool, (), bool>::new(|co| {
+        let _ = co.try_yield(false);
+        let _ = co.try_yield(co.is_closing());
+        co.is_closing()
+    });
+    let _ = ignoring.start().unwrap();
+    assert_eq!(ignoring.close(), Err(ropewalk::CloseError::IgnoredExit(true)));
+    assert_eq!(ignoring.send(()), Ok(Step::Return(false)));
 }
 
 /// G33.
