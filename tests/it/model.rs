@@ -1,7 +1,8 @@
 //! Random calls on random bodies, against a model that is a dozen lines of state machine.
 //!
 //! The same calls go to a generator that delegates to the body through some others, which must not be seen, except
-//! that a close is raised again in each of them.
+//! that a close is raised again in each of them. In between, others take over a generator that waits at a yield, which
+//! must look like a send.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -29,6 +30,8 @@ enum Call {
     Send(u8),
     Throw(u8),
     Close,
+    /// A new generator takes over from where this one waits, and sends it this.
+    TakeOver(u8),
 }
 
 type Sent = Result<u8, u8>;
@@ -80,8 +83,21 @@ fn delegating(inner: Subject) -> Subject {
     Generator::new(move |co| co.yield_from(inner))
 }
 
-fn see(subject: &Subject, call: Call) -> Seen {
+fn taking_over(inner: Subject, first: u8) -> Subject {
+    Generator::new(move |co| co.yield_from_started(inner, Ok(first)))
+}
+
+fn see(subject: &mut Subject, call: Call) -> Seen {
+    if let Call::TakeOver(first) = call {
+        if subject.state() != State::Suspended {
+            return see(subject, Call::Send(first));
+        }
+        let inner = std::mem::replace(subject, Generator::new(|_| unreachable!("it is replaced at once")));
+        *subject = taking_over(inner, first);
+        return see(subject, Call::Start);
+    }
     let seen = catch_unwind(AssertUnwindSafe(|| match call {
+        Call::TakeOver(_) => unreachable!("done above"),
         Call::Start => match subject.start() {
             Ok(step) => Seen::Step(step),
             Err(StartError::AlreadyStarted) => Seen::AlreadyStarted,
@@ -138,6 +154,10 @@ impl Model {
 
     fn see(&mut self, call: Call) -> Seen {
         match (self.state, call) {
+            (_, Call::TakeOver(first)) => {
+                self.delegated |= self.state == State::Suspended;
+                self.see(Call::Send(first))
+            }
             (State::Created, Call::Start) => self.run(0),
             (State::Created, Call::Send(_)) => Seen::NotStarted,
             (State::Created, Call::Throw(_)) => self.end(Seen::NotStarted),
@@ -166,7 +186,7 @@ impl Model {
                         self.state = State::Closed;
                         self.closed(Ok(1000 + self.place))
                     }
-                    Call::Start => unreachable!("matched above"),
+                    Call::Start | Call::TakeOver(_) => unreachable!("matched above"),
                 }
             }
             (State::Running, _) => unreachable!("nobody calls from inside"),
@@ -194,6 +214,7 @@ fn calls() -> impl Strategy<Value = Vec<Call>> {
         6 => any::<u8>().prop_map(Call::Send),
         3 => any::<u8>().prop_map(Call::Throw),
         2 => Just(Call::Close),
+        2 => any::<u8>().prop_map(Call::TakeOver),
     ];
     prop::collection::vec(call, 0..14)
 }
@@ -213,7 +234,7 @@ proptest! {
         let mut model = Model { script, state: State::Created, place: 0, sum: 0, delegated: levels > 0 };
         let results: Vec<_> = calls
             .iter()
-            .map(|&call| (see(&generator, call), model.see(call), generator.state(), model.state, drops.get()))
+            .map(|&call| (see(&mut generator, call), model.see(call), generator.state(), model.state, drops.get()))
             .collect();
         drop(generator);
         std::panic::set_hook(hook);
