@@ -68,7 +68,9 @@ static HOOK: RwLock<Option<Hook>> = RwLock::new(None);
 /// The hook runs on the thread and the stack that dropped the generator. Unless one is set, a line is printed to
 /// standard error. A hook that panics is ignored.
 pub fn set_unraisable_hook(hook: impl Fn(&Unraisable<'_>) + Send + Sync + 'static) {
-    *HOOK.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(hook));
+    let before = HOOK.write().unwrap_or_else(PoisonError::into_inner).replace(Arc::new(hook));
+    // Not under the lock: what the old hook owned may have something to report when it is dropped.
+    drop(before);
 }
 
 /// Ends the process where going on would be unsound.
@@ -89,6 +91,14 @@ pub(crate) fn unraisable(event: &Unraisable<'_>) {
         None => eprintln!("ropewalk: {event}"),
     }));
     if let Err(payload) = told {
-        std::mem::forget(payload);
+        discard(payload);
+    }
+}
+
+/// Drops the payload of a panic that goes no further. One that panics when it is dropped is leaked.
+#[cold]
+pub(crate) fn discard(payload: Box<dyn Any + Send>) {
+    if let Err(another) = panic::catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        std::mem::forget(another);
     }
 }

@@ -482,3 +482,27 @@ fn without_a_hook_a_line_goes_to_standard_error() {
     assert_says(&output, "ropewalk: generator 'stubborn' created at tests/process.rs");
     assert_says(&output, "ignored Exit while it was dropped: its body yielded");
 }
+
+#[test]
+fn a_hook_may_have_something_to_report_when_it_is_replaced() {
+    struct ReportsWhenDropped;
+    impl Drop for ReportsWhenDropped {
+        fn drop(&mut self) {
+            let stubborn = generate(|co| {
+                let _ = co.try_yield(1);
+                co.yield_(2);
+            });
+            assert_eq!(stubborn.next(), Some(1));
+            drop(stubborn);
+        }
+    }
+    let output = in_child("a_hook_may_have_something_to_report_when_it_is_replaced", &[], || {
+        let owned = ReportsWhenDropped;
+        ropewalk::set_unraisable_hook(move |_| {
+            let _owned = &owned;
+        });
+        ropewalk::set_unraisable_hook(|event| eprintln!("told the new hook: {event}"));
+    });
+    assert_ended_well(&output);
+    assert_says(&output, "told the new hook: generator created at tests/process.rs");
+}

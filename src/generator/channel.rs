@@ -1,8 +1,8 @@
 //! What the two sides of a generator share: the value that comes with a resume, and the way back out.
 //!
 //! Words: a *channel* lies on the generator's own stack, in its first frame. A *port* is the channel through which
-//! a body yields: its own, or while another generator delegates to it, that one's. So an item that comes out of a
-//! chain of delegations is switched once, straight from the innermost body to whoever resumed the outermost.
+//! a body yields: its own, or if another generator started it to stand in, that one's port. So an item that comes out of
+//! a chain of delegations is switched once, straight from the innermost body to whoever resumed the outermost.
 //!
 //! Invariants:
 //! - Whoever resumes a suspended generator leaves a value in its channel first, or says that it is being closed. The
@@ -13,8 +13,11 @@
 //!   middle of a panic would make every other one look as if it were panicking.
 #![allow(unsafe_code)]
 
+use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
 use std::mem::MaybeUninit;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::{panic, ptr, thread};
 
 use super::switch::Parent;
@@ -47,18 +50,26 @@ pub(super) struct Channel<Y, S> {
     closing: Cell<Closing>,
     /// Whether whoever resumed the generator is unwinding. Only then is it looked at, and only then is it written.
     resumer_unwinds: Cell<bool>,
-    /// Yields refused since the generator is being closed.
-    refusals: Cell<u8>,
+    /// Since the body was unwound by [`Port::raise_exit`]: whether that goes on.
+    exit: Cell<Option<Arc<AtomicBool>>>,
     /// The body has switched away for good: see [`Port::raise_exit`].
     abandoned: Cell<bool>,
 }
 
-/// Yields that are refused to a body which is being closed by somebody who unwinds. In that one case it cannot be
-/// seen whether the body unwinds as well, and a body that catches everything and yields again must end somewhere.
-const MOST_REFUSALS: u8 = 16;
-
 /// The payload that unwinds a body on close. It runs no panic hook.
-pub(super) struct ExitPayload;
+pub(super) struct ExitPayload {
+    /// The address of the channel that is being closed: bodies of other generators on the way must let it pass.
+    channel: usize,
+    /// Cleared when the payload is dropped: by the first frame of the body, or by whoever caught it on the way.
+    unwinds: Arc<AtomicBool>,
+}
+
+impl Drop for ExitPayload {
+    fn drop(&mut self) {
+        // Never leaves its thread but in the hands of somebody who caught it: no order is needed.
+        self.unwinds.store(false, Ordering::Relaxed);
+    }
+}
 
 impl<Y, S> Channel<Y, S> {
     /// # Safety
@@ -70,7 +81,7 @@ impl<Y, S> Channel<Y, S> {
             sent: UnsafeCell::new(MaybeUninit::uninit()),
             closing: Cell::new(Closing::No),
             resumer_unwinds: Cell::new(thread::panicking()),
-            refusals: Cell::new(0),
+            exit: Cell::new(None),
             abandoned: Cell::new(false),
         }
     }
@@ -89,7 +100,6 @@ impl<Y, S> Channel<Y, S> {
     /// Says that the body is to end when it wakes.
     pub(super) fn begin_closing(&self, closing: Closing) {
         self.closing.set(closing);
-        self.refusals.set(0);
     }
 
     /// The body has stopped without having ended.
@@ -103,13 +113,16 @@ impl<Y, S> Channel<Y, S> {
 
     #[cold]
     fn refuses_while_unwinding(&self) -> bool {
-        // The resumer did not unwind, so it is the body that does.
-        if !self.resumer_unwinds.get() {
-            return true;
-        }
-        let refused = self.closing.get() != Closing::No && self.refusals.get() < MOST_REFUSALS;
-        self.refusals.set(self.refusals.get().saturating_add(1));
-        refused
+        // If the resumer did not unwind, it is the body that does. If it did, the body may do so too: that is known if
+        // it was unwound on close. (If it panicked itself, it is not: see `docs/generators.md`.)
+        !self.resumer_unwinds.get() || self.exit_unwinds()
+    }
+
+    fn exit_unwinds(&self) -> bool {
+        let exit = self.exit.take();
+        let unwinds = exit.as_ref().is_some_and(|unwinds| unwinds.load(Ordering::Relaxed));
+        self.exit.set(exit);
+        unwinds
     }
 }
 
@@ -148,6 +161,12 @@ impl<Y, S> Port<Y, S> {
         unsafe { &*self.channel }
     }
 
+    /// Whether `payload` is that of this port's own close.
+    pub(super) fn exits_with(self, payload: &(dyn Any + Send)) -> bool {
+        payload.downcast_ref::<ExitPayload>().is_some_and(|exit| exit.channel == self.channel.addr())
+            && self.closing() != Closing::No
+    }
+
     pub(super) fn closing(self) -> Closing {
         self.channel().closing.get()
     }
@@ -175,7 +194,9 @@ impl<Y, S> Port<Y, S> {
     #[cold]
     pub(super) fn raise_exit(self) -> ! {
         if cfg!(panic = "unwind") {
-            panic::resume_unwind(Box::new(ExitPayload))
+            let unwinds = Arc::new(AtomicBool::new(true));
+            self.channel().exit.set(Some(unwinds.clone()));
+            panic::resume_unwind(Box::new(ExitPayload { channel: self.channel.addr(), unwinds }))
         }
         self.channel().abandoned.set(true);
         loop {

@@ -24,7 +24,7 @@ use std::panic::{self, AssertUnwindSafe, Location};
 use std::{ptr, thread};
 
 use super::builder::Builder;
-use super::channel::{Channel, Closing, ExitPayload, Port};
+use super::channel::{Channel, Closing, Port};
 use super::switch::{Fiber, Parent, Turn};
 use super::yielder::Yielder;
 use crate::stack::{self, Owner};
@@ -196,11 +196,17 @@ impl<Y, S, R> Engine<Y, S, R> {
         }
     }
 
-    /// Makes the yields of a suspended body go through `port` from now on.
-    pub(super) fn redirect(&self, port: Port<Y, S>) {
+    /// Keeps everybody from resuming a suspended body, for as long as the guard lives.
+    pub(super) fn hold(&self) -> impl Drop + use<'_, Y, S, R> {
+        struct Held<'a>(&'a Cell<State>);
+        impl Drop for Held<'_> {
+            fn drop(&mut self) {
+                self.0.set(State::Suspended);
+            }
+        }
         debug_assert_eq!(self.state.get(), State::Suspended);
-        // SAFETY: see the invariant of `yielder`.
-        unsafe { (*self.yielder.get()).port.set(port) };
+        self.state.set(State::Running);
+        Held(&self.state)
     }
 
     #[inline(always)]
@@ -285,7 +291,7 @@ unsafe fn run_body<Y, S, R>(
     let yielder = Yielder::new(unsafe { Channel::new(parent) });
     // SAFETY: a body gets at its port only through its `Yielder`, whose borrow ends with the body, and code of a
     // body runs only while its generator does. The yielder stays where it is until then.
-    yielder.port.set(port.unwrap_or_else(|| unsafe { Port::to(&yielder.own) }));
+    yielder.open(port.unwrap_or_else(|| unsafe { Port::to(&yielder.own) }));
     // SAFETY: the engine is alive, says the caller; both are cells.
     let body = unsafe {
         (*engine).yielder.set(&yielder);
@@ -294,9 +300,7 @@ unsafe fn run_body<Y, S, R>(
     let body = body.expect("a generator is started once");
     match panic::catch_unwind(AssertUnwindSafe(|| body(&yielder))) {
         Ok(value) => End::Returned(value),
-        Err(payload) if payload.is::<ExitPayload>() && yielder.port.get().closing() != Closing::No => {
-            End::Exited
-        }
+        Err(payload) if yielder.port().exits_with(&*payload) => End::Exited,
         Err(payload) => End::Panicked(payload),
     }
 }

@@ -25,7 +25,7 @@ use std::iter::FusedIterator;
 use std::panic::{self, AssertUnwindSafe, Location};
 
 pub use builder::Builder;
-use channel::{Closing, Port};
+use channel::{Closing, ExitPayload, Port};
 pub use engine::State;
 use engine::{Body, Engine, Outcome, Payload};
 pub use scope::{Scope, scope};
@@ -318,17 +318,17 @@ impl<Y, S, R> Generator<Y, S, R> {
         self.engine.start(Some(port)).map_err(StartError::NoStack)
     }
 
-    /// Begins to stand in for the generator whose port it is, from the yield where it waits.
-    pub(in crate::generator) fn take_over(
-        &self,
-        port: Port<Y, S>,
-        first: S,
-    ) -> Result<Outcome<Y, R>, SendError<S>> {
-        if self.engine.state() != State::Suspended {
-            return Err(self.refuse(first));
+    /// Begins to stand in for another generator, from the yield where it waits.
+    pub(in crate::generator) fn take_over(&self, first: S) -> Result<Outcome<Y, R>, SendError<S>> {
+        match self.engine.state() {
+            State::Suspended => Ok(self.engine.resume_anyhow(first)),
+            _ => Err(self.refuse(first)),
         }
-        self.engine.redirect(port);
-        Ok(self.engine.resume_anyhow(first))
+    }
+
+    /// Keeps everybody else from resuming it while it stands in and waits.
+    pub(in crate::generator) fn hold(&self) -> impl Drop + use<'_, Y, S, R> {
+        self.engine.hold()
     }
 
     pub(in crate::generator) fn resume(&self, value: S) -> Outcome<Y, R> {
@@ -358,7 +358,11 @@ impl<Y, S, R> Generator<Y, S, R> {
             outcome = self.engine.exit(Closing::Forced);
         }
         match outcome {
-            Outcome::Yielded(_) => Closed::Refused,
+            Outcome::Yielded(value) => {
+                // A panic of theirs must not hide that the body goes on. They are lost with its stack.
+                std::mem::forget((value, ignored));
+                Closed::Refused
+            }
             Outcome::Panicked(payload) => Closed::Panicked(payload),
             Outcome::Abandoned => Closed::Abandoned,
             Outcome::Returned(_) | Outcome::Exited => {
@@ -539,9 +543,13 @@ impl<Y, S, R> Generator<Y, S, R> {
                 self.tell(Unraised::Leaked);
             }
             Closed::Abandoned => self.tell(Unraised::Abandoned),
+            // The exit of another generator, whose body this one has interrupted: it goes on to where it belongs.
+            Closed::Panicked(payload) if payload.is::<ExitPayload>() && !std::thread::panicking() => {
+                panic::resume_unwind(payload)
+            }
             Closed::Panicked(payload) => {
                 self.tell(Unraised::Panicked(&*payload));
-                std::mem::forget(payload);
+                report::discard(payload);
             }
         }
     }

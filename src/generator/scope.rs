@@ -68,7 +68,11 @@ where
     unsafe { scope.free() };
     match (result, panicked) {
         (Ok(value), None) => value,
-        (Err(payload), _) | (Ok(_), Some(payload)) => panic::resume_unwind(payload),
+        (Ok(_), Some(payload)) => panic::resume_unwind(payload),
+        (Err(payload), other) => {
+            other.into_iter().for_each(report::discard);
+            panic::resume_unwind(payload)
+        }
     }
 }
 
@@ -132,8 +136,10 @@ impl<'scope, 'env> Scope<'scope, 'env> {
                     Ok(closed) => changed |= closed,
                     Err(payload) => {
                         changed = true;
-                        // A payload may panic when it is dropped; only one can be thrown.
-                        first_panic.get_or_insert(payload);
+                        match first_panic {
+                            None => first_panic = Some(payload),
+                            Some(_) => report::discard(payload),
+                        }
                     }
                 }
                 next += 1;

@@ -33,7 +33,8 @@ use crate::error::{DelegateError, Exit, SendError};
 /// ```
 pub struct Yielder<Y, S = ()> {
     pub(super) own: Channel<Y, S>,
-    pub(super) port: Cell<Port<Y, S>>,
+    /// Set once, before the body begins.
+    port: Cell<Port<Y, S>>,
     pub(super) delegates: Cell<bool>,
 }
 
@@ -41,6 +42,15 @@ impl<Y, S> Yielder<Y, S> {
     /// Its port leads nowhere yet.
     pub(super) fn new(own: Channel<Y, S>) -> Self {
         Yielder { own, port: Cell::new(Port::nowhere()), delegates: Cell::new(false) }
+    }
+
+    pub(super) fn open(&self, port: Port<Y, S>) {
+        self.port.set(port);
+    }
+
+    #[inline(always)]
+    pub(super) fn port(&self) -> Port<Y, S> {
+        self.port.get()
     }
 
     /// Yields `value` to whoever resumed the generator and waits; returns what is sent next.
@@ -61,7 +71,7 @@ impl<Y, S> Yielder<Y, S> {
     #[inline(always)]
     #[track_caller]
     pub fn yield_(&self, value: Y) -> S {
-        let port = self.port.get();
+        let port = self.port();
         match port.pass(value) {
             Order::Value(sent) => sent,
             order => port.leave(order),
@@ -101,7 +111,7 @@ impl<Y, S> Yielder<Y, S> {
     /// [`is_closing`](Yielder::is_closing) before a yield.
     #[inline(always)]
     pub fn try_yield(&self, value: Y) -> Result<S, Exit> {
-        let port = self.port.get();
+        let port = self.port();
         match port.pass(value) {
             Order::Value(sent) => Ok(sent),
             Order::Exit | Order::Refused => Err(Exit),
@@ -113,7 +123,7 @@ impl<Y, S> Yielder<Y, S> {
     ///
     /// For code that cannot end the body itself, such as a callback: it should yield no more.
     pub fn is_closing(&self) -> bool {
-        self.port.get().closing() != Closing::No
+        self.port().closing() != Closing::No
     }
 
     /// Lets `inner` stand in until it ends, and returns what it returned; Python's `yield from`.
@@ -148,7 +158,7 @@ impl<Y, S> Yielder<Y, S> {
     pub fn yield_from<R>(&self, inner: impl Borrow<Generator<Y, S, R>>) -> R {
         match self.try_yield_from(inner) {
             Ok(value) => value,
-            Err(DelegateError::Exit(Exit)) => self.port.get().raise_exit(),
+            Err(DelegateError::Exit(Exit)) => self.port().raise_exit(),
             Err(DelegateError::Refused(error)) => panic!("cannot yield from this generator: {error}"),
         }
     }
@@ -165,10 +175,12 @@ impl<Y, S> Yielder<Y, S> {
     /// When the body of `inner` panics, with its panic.
     pub fn try_yield_from<R>(&self, inner: impl Borrow<Generator<Y, S, R>>) -> Result<R, DelegateError> {
         let inner = inner.borrow();
-        self.delegate(inner, || inner.enter(self.port.get()))
+        self.delegate(inner, || inner.enter(self.port()))
     }
 
     /// Lets a generator that has been started, and waits at a yield, stand in from there: `first` is sent to it.
+    ///
+    /// It goes on yielding to whoever resumes it, which is this generator now: an item is passed on, at one switch more.
     ///
     /// ```
     /// use ropewalk::{Generator, Step};
@@ -191,7 +203,7 @@ impl<Y, S> Yielder<Y, S> {
     pub fn yield_from_started<R>(&self, inner: impl Borrow<Generator<Y, S, R>>, first: S) -> R {
         match self.try_yield_from_started(inner, first) {
             Ok(value) => value,
-            Err(DelegateError::Exit(Exit)) => self.port.get().raise_exit(),
+            Err(DelegateError::Exit(Exit)) => self.port().raise_exit(),
             Err(DelegateError::Refused(error)) => panic!("cannot yield from this generator: {error}"),
         }
     }
@@ -212,7 +224,7 @@ impl<Y, S> Yielder<Y, S> {
         first: S,
     ) -> Result<R, DelegateError<SendError<S>>> {
         let inner = inner.borrow();
-        self.delegate(inner, || inner.take_over(self.port.get(), first))
+        self.delegate(inner, || inner.take_over(first))
     }
 
     /// Begins with `resume` and stays until `inner` has ended.
@@ -229,26 +241,34 @@ impl<Y, S> Yielder<Y, S> {
                 return Err(DelegateError::Refused(error));
             }
         };
-        // An inner generator that yields straight through our port comes back here only when it has ended. One that
-        // was delegating itself when we took over still yields to us: pass its items on.
+        // An inner generator that we started yields straight through our port, and comes back here only when it has
+        // ended. One that was started before yields to us: pass its items on, and let nobody else have it meanwhile.
         while let Outcome::Yielded(value) = outcome {
-            outcome = match self.port.get().pass(value) {
+            let held = inner.hold();
+            let order = self.port().pass(value);
+            drop(held);
+            outcome = match order {
                 Order::Value(sent) => inner.resume(sent),
-                Order::Exit | Order::Refused => inner.exit(Closing::Asked),
+                Order::Exit => inner.exit(Closing::Asked),
                 Order::ForcedExit => inner.exit(Closing::Forced),
+                // This body unwinds. The inner one stays where it is, for its owner to close.
+                Order::Refused => {
+                    self.delegates.set(false);
+                    return Err(DelegateError::Exit(Exit));
+                }
             };
         }
         self.delegates.set(false);
-        let port = self.port.get();
+        let port = self.port();
         match outcome {
             Outcome::Panicked(payload) => panic::resume_unwind(payload),
             // Python raises GeneratorExit in the outer one whatever the inner one made of it.
             _ if port.closing() == Closing::Forced => port.raise_exit(),
             _ if port.closing() == Closing::Asked => Err(DelegateError::Exit(Exit)),
             Outcome::Returned(value) => Ok(value),
-            // Our own yield was refused, for this body unwinds: the inner one was closed then.
-            Outcome::Exited | Outcome::Abandoned => Err(DelegateError::Exit(Exit)),
-            Outcome::Yielded(_) => unreachable!("the loop took its yields"),
+            Outcome::Exited | Outcome::Abandoned | Outcome::Yielded(_) => {
+                unreachable!("it exits only when this body does, and the loop took its yields")
+            }
         }
     }
 }

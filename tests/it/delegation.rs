@@ -449,3 +449,62 @@ fn a_scoped_inner_may_borrow_what_the_outer_owns() {
     });
     assert_eq!(outer.collect::<Vec<_>>(), [2, 2, 2, 3, 12]);
 }
+
+/// A generator with an inner one that it has started, as `middle` of a takeover.
+fn delegating() -> Generator<u32, u32, u32> {
+    Generator::new(|co| {
+        let inner = Generator::<u32, u32, u32>::new(|co| {
+            co.yield_(1);
+            co.yield_(2);
+            co.yield_(3);
+            9
+        });
+        let value = co.yield_from(inner);
+        co.yield_(100 + value);
+        7
+    })
+}
+
+#[test]
+fn a_generator_taken_over_in_the_middle_of_delegating_can_be_resumed_by_nobody_else() {
+    let middle = Rc::new(delegating());
+    assert_eq!(middle.start().unwrap(), Step::Yield(1));
+    let outer = Generator::<u32, u32, u32>::new({
+        let middle = middle.clone();
+        move |co| co.yield_from_started(middle, 5)
+    });
+    assert_eq!(outer.start().unwrap(), Step::Yield(2));
+    assert_eq!(middle.state(), State::Running);
+    assert_eq!(middle.send(1), Err(SendError::Running(1)));
+    assert_eq!(middle.close(), Err(CloseError::Running));
+    assert_eq!(outer.send(0), Ok(Step::Yield(3)));
+    assert_eq!(outer.send(0), Ok(Step::Yield(109)));
+    assert_eq!(middle.send(1), Err(SendError::Running(1)));
+    assert_eq!(outer.send(0), Ok(Step::Return(7)));
+    assert_eq!(middle.state(), State::Closed);
+}
+
+#[test]
+fn a_takeover_in_a_destructor_of_an_unwinding_body_is_refused_and_leaves_the_inner_one_alone() {
+    struct TakesOverWhenDropped<'a>(&'a Yielder<u32, u32>, Rc<Generator<u32, u32, u32>>);
+    impl Drop for TakesOverWhenDropped<'_> {
+        fn drop(&mut self) {
+            assert!(std::thread::panicking());
+            let refused = self.0.try_yield_from_started(self.1.clone(), 0);
+            assert!(matches!(refused, Err(DelegateError::Exit(Exit))));
+        }
+    }
+    let middle = Rc::new(delegating());
+    assert_eq!(middle.start().unwrap(), Step::Yield(1));
+    let outer = Generator::<u32, u32>::new({
+        let middle = middle.clone();
+        move |co| {
+            let _guard = TakesOverWhenDropped(co, middle);
+            co.yield_(0);
+        }
+    });
+    let _ = outer.start().unwrap();
+    assert_eq!(outer.close(), Ok(None));
+    assert_eq!(middle.state(), State::Suspended);
+    assert_eq!(middle.send(0), Ok(Step::Yield(3)));
+}

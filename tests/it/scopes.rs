@@ -276,3 +276,54 @@ fn a_scope_in_a_body_that_is_closed_closes_its_generators_first() {
     drop(outer);
     log.assert(&["inner closed"]);
 }
+
+/// A value that panics when it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("the bomb went off");
+    }
+}
+
+#[test]
+fn a_panic_whose_payload_panics_when_dropped_does_not_leave_a_generator_open() {
+    let closed = Cell::new(0);
+    let text = panic_text(|| {
+        generator::scope(|s| {
+            for bomb in [false, true, true] {
+                let generator = s.generator(move |co: &Yielder<i32>| {
+                    let _ = co.try_yield(1);
+                    if bomb {
+                        std::panic::panic_any(Bomb);
+                    }
+                    panic!("the first");
+                });
+                let _ = generator.start().unwrap();
+            }
+            let last = s.generator(|co: &Yielder<i32>| {
+                let _ = co.try_yield(1);
+                closed.set(closed.get() + 1);
+            });
+            let _ = last.start().unwrap();
+        })
+    });
+    assert_eq!((text.as_str(), closed.get()), ("the first", 1));
+    assert!(!std::thread::panicking());
+}
+
+#[test]
+fn a_panic_of_the_scope_goes_before_those_of_its_generators_whatever_their_payloads() {
+    let text = panic_text(|| {
+        generator::scope(|s| {
+            let generator = s.generator(|co: &Yielder<i32>| {
+                let _ = co.try_yield(1);
+                std::panic::panic_any(Bomb);
+            });
+            let _ = generator.start().unwrap();
+            panic!("the scope's own");
+        })
+    });
+    assert_eq!(text, "the scope's own");
+    assert!(!std::thread::panicking());
+}
