@@ -25,7 +25,7 @@ impl Error for Exit {}
 pub enum StartError {
     /// It has been started already; send to it instead.
     AlreadyStarted,
-    /// Its body is being executed right now, further up the chain of calls.
+    /// Its body is being executed right now, further up the chain of calls; or it stands in for another generator.
     Running,
     /// Its body has ended, or it was closed.
     Finished,
@@ -69,7 +69,7 @@ impl From<StartError> for io::Error {
 pub enum SendError<S> {
     /// The generator waits at no yield yet: start it first.
     NotStarted(S),
-    /// Its body is being executed right now, further up the chain of calls.
+    /// Its body is being executed right now, further up the chain of calls; or it stands in for another generator.
     Running(S),
     /// Its body has ended, or it was closed.
     Finished(S),
@@ -116,7 +116,7 @@ impl<S> Error for SendError<S> {}
 pub enum ThrowError<E> {
     /// The generator had not been started. It is closed now, as in Python, and its body never begins.
     NotStarted(E),
-    /// Its body is being executed right now, further up the chain of calls.
+    /// Its body is being executed right now, further up the chain of calls; or it stands in for another generator.
     Running(E),
     /// Its body has ended, or it was closed.
     Finished(E),
@@ -159,7 +159,7 @@ impl<E> Error for ThrowError<E> {}
 #[derive(PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CloseError<Y> {
-    /// Its body is being executed right now, further up the chain of calls.
+    /// Its body is being executed right now, further up the chain of calls; or it stands in for another generator.
     Running,
     /// The body answered [`Exit`] by yielding this. The generator is suspended there and can be resumed or closed
     /// again.
@@ -223,5 +223,6 @@ impl<E> From<Exit> for DelegateError<E> {
     }
 }
 
-const RUNNING: &str = "generator is already running: resume it from outside its own body";
+const RUNNING: &str =
+    "generator is already running: resume it from outside its own body, and of those that it stands in for";
 const FINISHED: &str = "generator has finished";

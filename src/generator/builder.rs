@@ -49,8 +49,9 @@ impl Builder {
 
     /// The size of the guard below the stack, in bytes, up to 1 MiB; the default is one page.
     ///
-    /// One page is enough for Rust, which probes the stack page by page. A larger guard costs address space only; it
-    /// helps against C code that was compiled without stack probes and has frames larger than a page.
+    /// One page is enough for Rust, which probes the stack page by page. A larger guard helps against C code that was
+    /// compiled without stack probes and has frames larger than a page. It is rounded up to 4 KiB, 64 KiB, 256 KiB or
+    /// 1 MiB, and costs address space, and page tables for it: 2 KiB for a guard of 1 MiB.
     pub fn guard_size(mut self, bytes: usize) -> Builder {
         self.guard_size_bytes = Some(bytes);
         self
@@ -86,6 +87,10 @@ impl Builder {
 
     pub(super) fn name_text(&self) -> Option<&str> {
         self.name.as_deref()
+    }
+
+    pub(super) fn is_sized(&self) -> bool {
+        self.stack_size_bytes.is_some()
     }
 
     #[inline]

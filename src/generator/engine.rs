@@ -27,7 +27,7 @@ use super::builder::Builder;
 use super::channel::{Channel, Closing, Port};
 use super::switch::{Fiber, Parent, Turn};
 use super::yielder::Yielder;
-use crate::stack::{self, Owner};
+use crate::stack::{self, Label};
 
 /// Where a generator stands; Python's `inspect.getgeneratorstate`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -126,8 +126,7 @@ impl<Y, S, R> Engine<Y, S, R> {
     pub(super) fn start(&self, port: Option<Port<Y, S>>) -> io::Result<Outcome<Y, R>> {
         debug_assert_eq!(self.state.get(), State::Created);
         let stack = stack::acquire(Builder::shape_of(self.options.as_deref())?)?;
-        stack
-            .set_owner(Owner { name: self.name().map(|name| name.as_bytes().into()), created: self.created });
+        stack.set_label(self.label());
 
         let engine: *const Self = self;
         // SAFETY: the first switch below runs this while the engine is borrowed.
@@ -140,6 +139,18 @@ impl<Y, S, R> Engine<Y, S, R> {
             self.forget_resumer(&turn);
         }
         Ok(self.outcome(turn))
+    }
+
+    #[inline]
+    fn label(&self) -> Label {
+        match &self.options {
+            None => Label { name: None, created: self.created, sized: false },
+            Some(options) => Label {
+                name: options.name_text().map(|name| name.as_bytes().into()),
+                created: self.created,
+                sized: options.is_sized(),
+            },
+        }
     }
 
     /// Whether a resume may take the short way: the body waits at a yield, and whoever resumes it does not unwind.
@@ -263,6 +274,13 @@ impl<Y, S, R> Engine<Y, S, R> {
     /// Keeps the value of a return for [`take_return`](Engine::take_return).
     pub(super) fn keep_return(&self, value: R) {
         self.returned.set(Some(value));
+    }
+
+    pub(super) fn holds_return(&self) -> bool {
+        let returned = self.returned.take();
+        let holds = returned.is_some();
+        self.returned.set(returned);
+        holds
     }
 
     pub(super) fn take_return(&self) -> Option<R> {

@@ -59,7 +59,8 @@ use crate::report::{self, Unraisable, Unraised};
 /// assert_eq!(averager.send(5.0).unwrap_err().into_inner(), 5.0);
 /// ```
 ///
-/// A generator that has not started is a box: it takes its stack when it starts, and gives it back when it ends.
+/// A generator that has not started holds its body in a box; it takes a stack when it starts, and gives it back when it
+/// ends.
 /// Dropping a suspended one closes it; forgetting it leaks its stack and nothing else.
 #[must_use = "a generator does nothing until it is started or iterated"]
 pub struct Generator<Y, S = (), R = ()> {
@@ -154,6 +155,8 @@ impl<Y, S, R> Generator<Y, S, R> {
     }
 
     /// Starts the generator and drops what it yields first: ready for the first [`send`](Generator::send).
+    ///
+    /// If it returns at once, it is closed, and [`take_return`](Generator::take_return) has the value.
     ///
     /// ```
     /// use ropewalk::{Generator, Step};
@@ -262,7 +265,8 @@ impl<Y, S, R> Generator<Y, S, R> {
         self.engine.delegates()
     }
 
-    /// The value that the body returned while the generator was used as an iterator, which has no place for it.
+    /// The value that the body returned to somebody who had no place for it: an iterator, or
+    /// [`primed`](Generator::primed).
     ///
     /// It is handed out once.
     ///
@@ -291,6 +295,10 @@ impl<Y, S, R> Generator<Y, S, R> {
     /// Keeps the value of a return for [`take_return`](Generator::take_return). The state must be `Closed`.
     pub(in crate::generator) fn keep_return(&self, value: R) {
         self.engine.keep_return(value);
+    }
+
+    fn holds_return(&self) -> bool {
+        self.engine.holds_return()
     }
 
     fn can_start(&self) -> Result<(), StartError> {
@@ -537,7 +545,8 @@ impl<Y, S, R> Generator<Y, S, R> {
         // by a payload whose drop panics.
         let closed = panic::catch_unwind(AssertUnwindSafe(|| self.close_for_good()));
         match closed.unwrap_or_else(Closed::Panicked) {
-            Closed::Now | Closed::Already | Closed::Running => {}
+            Closed::Now => {}
+            Closed::Already | Closed::Running => unreachable!("it was suspended"),
             Closed::Refused => {
                 self.engine.leak();
                 self.tell(Unraised::Leaked);

@@ -163,7 +163,7 @@ impl<'scope, 'env> Scope<'scope, 'env> {
             // SAFETY: from `Box::into_raw`, once; nobody refers to it, says the caller.
             let generator = unsafe { Box::from_raw(generator.as_ptr()) };
             if !generator.is_spent() {
-                report::fatal("a generator is still running at the end of its scope");
+                report::fatal("a generator is still in use at the end of its scope");
             }
         }
     }
@@ -198,7 +198,7 @@ impl<Y, S, R> Close for Generator<Y, S, R> {
     }
 
     fn is_spent(&self) -> bool {
-        self.state() == super::State::Closed
+        self.state() == super::State::Closed && !self.holds_return()
     }
 }
 

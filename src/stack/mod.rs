@@ -15,7 +15,7 @@ mod pool;
 mod shape;
 mod slab;
 
-pub(crate) use overflow::Owner;
+pub(crate) use overflow::Label;
 pub(crate) use pool::{Stack, acquire};
 pub(crate) use shape::Shape;
 pub use shape::{DEFAULT_GUARD_SIZE, DEFAULT_SIZE, MAX_SIZE, MIN_SIZE, default_size, set_default_size};
@@ -74,6 +74,10 @@ pub fn stats() -> Stats {
 /// The default is 16,384: 64 MiB where each has used one page, as most do. A warm stack is taken again in
 /// nanoseconds; a cold one costs a page fault for each page it touches (1.4 µs each on the virtual machine where
 /// this was measured, see `docs/stacks.md`). The pages of 64 stacks are given back in one system call.
+///
+/// # Platform
+///
+/// Pages are given back on Linux only, and not where memory is locked (`mlockall`).
 pub fn set_high_water(idle_stacks: usize) {
     pool::set_high_water(idle_stacks);
 }
@@ -82,6 +86,10 @@ pub fn set_high_water(idle_stacks: usize) {
 ///
 /// Covers the pool and the calling thread's own cache. What the kernel keeps are the page tables (about 0.5 KiB
 /// a slot of 256 KiB), for the guard pages live in them.
+///
+/// # Platform
+///
+/// Pages are given back on Linux only, and not where memory is locked (`mlockall`): 0 then.
 ///
 /// ```
 /// # ropewalk::generate(|co| co.yield_(())).for_each(drop);

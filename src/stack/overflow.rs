@@ -15,29 +15,34 @@ use std::ptr;
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::shape::MAX_SIZE;
 use super::slab::{self, FoundSlot};
 
-/// Whom an overflow is blamed on.
+/// Whom an overflow is blamed on: what its report says of the generator.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Owner {
+pub(crate) struct Label {
     /// What the user calls it by, if they named it. Lives as long as anything runs on the stack.
     pub(crate) name: Option<ptr::NonNull<[u8]>>,
     /// Where the user created it.
     pub(crate) created: &'static Location<'static>,
+    /// Whether it asked for the size of its stack, so that another default would change nothing.
+    pub(crate) sized: bool,
 }
 
-/// The owner as it stands in a slot's header, where all zeros means nobody.
-pub(super) struct OwnerCell {
+/// The label as it stands in a slot's header, where all zeros means nobody.
+pub(super) struct LabelCell {
     created: Cell<*const Location<'static>>,
     name: Cell<*const u8>,
     name_length: Cell<usize>,
+    sized: Cell<bool>,
 }
 
-impl OwnerCell {
+impl LabelCell {
     #[inline]
-    pub(super) fn set(&self, owner: Owner) {
-        self.created.set(owner.created);
-        match owner.name {
+    pub(super) fn set(&self, label: Label) {
+        self.created.set(label.created);
+        self.sized.set(label.sized);
+        match label.name {
             Some(name) => {
                 self.name.set(name.as_ptr().cast::<u8>());
                 self.name_length.set(name.len());
@@ -110,11 +115,12 @@ extern "C" fn on_fault(signal: libc::c_int, info: *mut libc::siginfo_t, context:
 fn overflowed_slot(address: usize, context: *mut libc::c_void) -> Option<FoundSlot> {
     let slot = slab::find_slot(address)?;
     let in_guard = address - slot.low < slot.guard_bytes;
-    let runs_there = stack_pointer(context).is_none_or(|sp| (slot.low..slot.high).contains(&sp));
+    let runs_there = (slot.low..slot.high).contains(&stack_pointer(context)?);
     (in_guard && runs_there).then_some(slot)
 }
 
-/// The stack pointer at the fault, on the machines whose context layout is known here.
+/// The stack pointer at the fault, on the machines whose context layout is known here. On others no overflow is
+/// claimed: without it one cannot tell an overflow from a wild pointer, nor whether the slot's header may be read.
 fn stack_pointer(context: *mut libc::c_void) -> Option<usize> {
     #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
     {
@@ -138,9 +144,10 @@ fn stack_pointer(context: *mut libc::c_void) -> Option<usize> {
 /// Lets the handler that was there before have the signal, as if ours did not exist.
 fn pass_on(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     let which = if signal == SIGNALS[0] { 0 } else { 1 };
-    debug_assert!(SET.load(Ordering::Acquire));
-    // SAFETY: written before this handler was set, and never again.
-    let previous = unsafe { (*PREVIOUS.0[which].get()).assume_init_ref() };
+    // Seen by whoever this handler was set for: by the thread that set it, and by those that `sigaction` orders after it.
+    let known = SET.load(Ordering::Acquire);
+    // SAFETY: zeros, which are a valid `sigaction` (the default), or what was written before `SET` was.
+    let previous = unsafe { if known { *(*PREVIOUS.0[which].get()).as_ptr() } else { std::mem::zeroed() } };
     match previous.sa_sigaction {
         // The default is to die of the signal, and one cannot ignore a fault: set the default and return, so that
         // the instruction faults again.
@@ -167,17 +174,17 @@ fn pass_on(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::
 fn report(slot: &FoundSlot, address: usize) {
     // SAFETY: code was running on this slot, so its header is mapped and prepared; nobody writes to it now, for
     // its owner is the thread that faulted.
-    let owner = unsafe { &(*slot.header).owner };
+    let label = unsafe { &(*slot.header).label };
     let mut text = Text { bytes: [0; 1024], length: 0 };
     text.push(b"\nropewalk: stack overflow in generator ");
-    if owner.name_length.get() > 0 {
+    if label.name_length.get() > 0 {
         text.push(b"'");
-        // SAFETY: the name lives as long as anything runs on the stack (see `Owner`).
-        text.push(unsafe { std::slice::from_raw_parts(owner.name.get(), owner.name_length.get()) });
+        // SAFETY: the name lives as long as anything runs on the stack (see `Label`).
+        text.push(unsafe { std::slice::from_raw_parts(label.name.get(), label.name_length.get()) });
         text.push(b"' ");
     }
     // SAFETY: the pointer is null or was made from a `&'static Location` by `set`.
-    if let Some(created) = unsafe { owner.created.get().as_ref() } {
+    if let Some(created) = unsafe { label.created.get().as_ref() } {
         text.push(b"created at ");
         text.push(created.file().as_bytes());
         text.push(b":");
@@ -189,11 +196,22 @@ fn report(slot: &FoundSlot, address: usize) {
     text.push_number(slot.size_bytes, 10);
     text.push(b" bytes; the fault is at 0x");
     text.push_number(address, 16);
-    text.push(b", in the guard page below it\n  raise it with generator::Builder::stack_size(");
-    text.push_number(slot.size_bytes * 4, 10);
-    text.push(b"), or for all with ROPEWALK_STACK_SIZE=");
-    text.push_number(slot.size_bytes * 4, 10);
-    text.push(b"\n");
+    text.push(b", in the guard page below it\n");
+    let larger = (slot.size_bytes * 4).min(MAX_SIZE);
+    if larger == slot.size_bytes {
+        text.push(
+            b"  that is the largest there is: recurse less deeply, or yield_from a generator at each level\n",
+        );
+    } else {
+        text.push(b"  raise it with generator::Builder::stack_size(");
+        text.push_number(larger, 10);
+        text.push(b")");
+        if !label.sized.get() {
+            text.push(b", or for all with ROPEWALK_STACK_SIZE=");
+            text.push_number(larger, 10);
+        }
+        text.push(b"\n");
+    }
     text.write_to_stderr();
 }
 

@@ -17,10 +17,10 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::overflow::{self, Owner};
+use super::Stats;
+use super::overflow::{self, Label};
 use super::shape::Shape;
-use super::slab::{self, Slab};
-use super::{Stats, slab::MOST_AT_ONCE};
+use super::slab::{self, BATCH, Slab};
 
 /// Slots that a thread keeps for itself, by size; when it has more, half of them go to the pool.
 const CACHED: usize = 64;
@@ -41,7 +41,7 @@ pub(super) struct Header {
     class: Cell<u16>,
     met: Cell<bool>,
     /// Whom an overflow of this stack is to be blamed on.
-    pub(super) owner: overflow::OwnerCell,
+    pub(super) label: overflow::LabelCell,
 }
 
 impl Header {
@@ -54,7 +54,6 @@ impl Header {
 /// A stack that nobody else has. Dropping it puts its slot back into the pool; forgetting it leaks the slot.
 ///
 /// Invariant: `header` is the prepared header of a slot that is in no list.
-#[derive(Debug)]
 pub(crate) struct Stack {
     header: NonNull<Header>,
 }
@@ -80,8 +79,8 @@ impl Stack {
 
     /// Says whom to blame for an overflow from now on.
     #[inline]
-    pub(crate) fn set_owner(&self, owner: Owner) {
-        self.header().owner.set(owner);
+    pub(crate) fn set_label(&self, label: Label) {
+        self.header().label.set(label);
     }
 
     /// True once for each slot whose pages are new, so that tools which must know each stack can be told.
@@ -159,18 +158,16 @@ impl Cache {
         for slot in hot.into_iter().rev() {
             kept.push(slot);
         }
-        let cold: Vec<_> = std::iter::from_fn(|| list.pop()).collect();
+        list.empty_into_pool(class);
         list.first.set(kept.first.get());
         list.length.set(kept.length.get());
-        give_to_pool(class, cold.into_iter().rev());
     }
 }
 
 impl Drop for Cache {
     fn drop(&mut self) {
         for (class, list) in self.lists.iter().enumerate() {
-            let idle: Vec<_> = std::iter::from_fn(|| list.pop()).collect();
-            give_to_pool(class, idle.into_iter().rev());
+            list.empty_into_pool(class);
         }
     }
 }
@@ -191,6 +188,13 @@ impl List {
         self.first.set(unsafe { slot.as_ref() }.next.get());
         self.length.set(self.length.get() - 1);
         Some(slot)
+    }
+
+    fn empty_into_pool(&self, class: usize) {
+        let idle: Vec<_> = std::iter::from_fn(|| self.pop()).collect();
+        if !idle.is_empty() {
+            give_to_pool(class, idle.into_iter().rev());
+        }
     }
 }
 
@@ -282,7 +286,7 @@ fn give_to_pool(class: usize, idle: impl IntoIterator<Item = NonNull<Header>>) {
     let warm = &mut pool.class(class).warm;
     warm.extend(idle);
     let high_water = HIGH_WATER.load(Ordering::Relaxed);
-    if warm.len() >= high_water.saturating_add(MOST_AT_ONCE) {
+    if warm.len() >= high_water.saturating_add(BATCH) {
         drop(pool);
         cool(class, high_water);
     }
@@ -295,21 +299,28 @@ fn cool(class: usize, keep: usize) -> usize {
     loop {
         let mut pool = pool();
         let warm = &mut pool.class(class).warm;
-        let batch = warm.len().saturating_sub(keep).min(MOST_AT_ONCE);
+        let batch = warm.len().saturating_sub(keep).min(BATCH);
         if batch == 0 {
             return cooled;
         }
         let idle: Vec<_> = warm.drain(..batch).collect();
         // The system call is made without the lock: these slots are in no list, so nobody can take them.
         drop(pool);
-        for slot in &idle {
-            // SAFETY: the slot is ours until it is put back below, and still warm. Where the system refuses to take
-            // the pages of locked memory the header keeps its contents, so it is made to read as unprepared.
-            unsafe { slot.as_ref() }.low.set(0);
+        if slab::discard(idle.iter().copied(), shape) {
+            cooled += idle.len();
+            self::pool().class(class).cold.extend(idle);
+            continue;
         }
-        slab::discard(idle.iter().copied(), shape);
-        cooled += idle.len();
-        self::pool().class(class).cold.extend(idle);
+        // SAFETY: the slots are ours until they are put back below. The header of one whose pages went reads as zeros.
+        let lost = |slot: &NonNull<Header>| unsafe { slot.as_ref() }.low.get() == 0;
+        let (cold, warm): (Vec<_>, Vec<_>) = idle.into_iter().partition(lost);
+        let mut pool = self::pool();
+        let class = pool.class(class);
+        cooled += cold.len();
+        class.cold.extend(cold);
+        warm.into_iter().rev().for_each(|slot| class.warm.push_front(slot));
+        // The system keeps its pages where they are, now and the next time it is asked.
+        return cooled;
     }
 }
 
@@ -320,8 +331,7 @@ pub(super) fn set_high_water(idle_stacks: usize) {
 pub(super) fn trim() -> usize {
     let _ = CACHE.try_with(|cache| {
         for (class, list) in cache.lists.iter().enumerate() {
-            let idle: Vec<_> = std::iter::from_fn(|| list.pop()).collect();
-            give_to_pool(class, idle.into_iter().rev());
+            list.empty_into_pool(class);
         }
     });
     let classes = pool().classes.len();

@@ -3,6 +3,7 @@
 //! A size is rounded up to a power of two and a guard to one of four sizes: few classes, each of them busy.
 
 use std::fmt;
+use std::io::{self, Write};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU16, Ordering};
 
@@ -143,10 +144,17 @@ fn first_default() -> Shape {
     }
 }
 
-/// `ROPEWALK_STACK_SIZE`, read once; what is not a number counts as absent.
+/// `ROPEWALK_STACK_SIZE`, read once; what is not a number of bytes is said to be none, and counts as absent.
 fn size_from_environment() -> Option<usize> {
     static SIZE: OnceLock<Option<usize>> = OnceLock::new();
-    *SIZE.get_or_init(|| std::env::var("ROPEWALK_STACK_SIZE").ok()?.trim().parse().ok())
+    *SIZE.get_or_init(|| {
+        let text = std::env::var("ROPEWALK_STACK_SIZE").ok()?;
+        let bytes = text.trim().parse().ok();
+        if bytes.is_none() {
+            let _ = writeln!(io::stderr(), "ropewalk: ROPEWALK_STACK_SIZE={text} is not a number of bytes");
+        }
+        bytes
+    })
 }
 
 fn clamped(bytes: usize) -> Shape {

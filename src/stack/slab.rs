@@ -27,17 +27,19 @@ use super::shape::Shape;
 const COLOUR_BYTES: usize = 64;
 const COLOURS: usize = 16;
 
-/// Slabs that the table has room for. They double in size, so this is out of reach before the address space is.
+/// Slabs that the table has room for: 67 million stacks of the default size, 17 TiB of address space.
 const MAX_SLABS: usize = 4096;
 
 /// The first slab of a shape has so many slots; each further one as many as there are already, up to the most.
 const FIRST_SLOTS: usize = 16;
 const MOST_SLOTS: usize = 16 << 10;
+/// A slab reserves no more address space than this, however large its slots: 32 GiB.
+const MOST_BYTES: usize = 32 << 30;
 /// A slab is not tried with fewer slots: whoever is that close to a limit needs the rest for the error path.
 const LEAST_SLOTS: usize = 4;
 
-/// Slots that get their guards in one go: 64 in one call cost a third less than one by one.
-const MOST_GUARDS: usize = 64;
+/// Slots that get their guards, or give their pages back, in one system call: 64 cost a third less than one by one.
+pub(super) const BATCH: usize = 64;
 
 /// How guard pages are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,8 +66,7 @@ impl Slab {
     /// Reserves a slab, smaller than wanted where there is no room for more.
     pub(super) fn reserve(shape: Shape, slots_so_far: usize) -> io::Result<Slab> {
         let mut slots = slots_so_far.clamp(FIRST_SLOTS, MOST_SLOTS);
-        // A gigabyte a slot must not reserve sixteen at once.
-        while slots > LEAST_SLOTS && slots * shape.stride() > 1 << 35 {
+        while slots > LEAST_SLOTS && slots * shape.stride() > MOST_BYTES {
             slots /= 2;
         }
         loop {
@@ -101,7 +102,8 @@ impl Slab {
 
     /// Guards the next few slots and says which they are, lowest first.
     pub(super) fn carve(&mut self, slots_so_far: usize) -> io::Result<impl Iterator<Item = NonNull<Header>>> {
-        let wanted = (slots_so_far / 4).clamp(1, MOST_GUARDS).min(self.slots - self.carved);
+        // A program with few generators does not pay for the guards of many.
+        let wanted = (slots_so_far / 4).clamp(1, BATCH).min(self.slots - self.carved);
         let first = self.carved;
         let guards = (first..first + wanted).map(|slot| self.base + slot * self.shape.stride());
         if self.method == GuardMethod::Madvise && !advise_guards(guards.clone(), self.shape.guard_bytes()) {
@@ -292,10 +294,11 @@ fn advise_guards(guards: impl Iterator<Item = usize> + Clone, guard_bytes: usize
 /// Gives the pages of idle slots back to the system; the guards stay.
 ///
 /// `idle` are slots in the pool: nobody runs on them and nobody will before this returns.
-pub(super) fn discard(idle: impl Iterator<Item = NonNull<Header>> + Clone, shape: Shape) {
+///
+/// Says whether the system took them all; where it did not (locked memory), it may have taken some.
+pub(super) fn discard(idle: impl Iterator<Item = NonNull<Header>> + Clone, shape: Shape) -> bool {
     let ranges = idle.map(|header| (low_of(header, shape) + shape.guard_bytes(), shape.size_bytes()));
-    // Where the advice is refused (locked memory) the pages stay, and their contents with them: no harm done.
-    advise_all(ranges, libc::MADV_DONTNEED);
+    advise_all(ranges, libc::MADV_DONTNEED)
 }
 
 /// Gives the same advice about many ranges, in one system call where the system has one for that.
@@ -307,7 +310,7 @@ fn advise_all(ranges: impl Iterator<Item = (usize, usize)> + Clone, advice: libc
 /// `process_madvise` on this very process, Linux 5.10 and later (and for these kinds of advice 6.13).
 #[cfg(target_os = "linux")]
 fn advise_vectored(ranges: impl Iterator<Item = (usize, usize)>, advice: libc::c_int) -> bool {
-    let mut vectors = [libc::iovec { iov_base: ptr::null_mut(), iov_len: 0 }; MOST_GUARDS];
+    let mut vectors = [libc::iovec { iov_base: ptr::null_mut(), iov_len: 0 }; BATCH];
     let (mut count, mut bytes) = (0, 0);
     for (start, length) in ranges {
         let Some(vector) = vectors.get_mut(count) else { return false };
@@ -336,8 +339,6 @@ fn advise_vectored(ranges: impl Iterator<Item = (usize, usize)>, advice: libc::c
 fn advise_vectored(_ranges: impl Iterator<Item = (usize, usize)>, _advice: libc::c_int) -> bool {
     false
 }
-
-pub(super) const MOST_AT_ONCE: usize = MOST_GUARDS;
 
 /// Takes the rights to the guards away, slot by slot; returns how many it could, at least one.
 ///

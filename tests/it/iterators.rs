@@ -88,7 +88,10 @@ fn asking_a_running_generator_for_an_item_panics_in_the_users_words() {
         move |co| {
             let own = slot.borrow_mut().take().unwrap();
             let text = panic_text(|| own.next());
-            assert_eq!(text, "generator is already running: resume it from outside its own body");
+            assert_eq!(
+                text,
+                "generator is already running: resume it from outside its own body, and of those that it stands in for"
+            );
             co.yield_(1);
         }
     }));

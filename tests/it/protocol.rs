@@ -296,7 +296,7 @@ fn resuming_a_generator_from_its_own_body_is_an_error_that_says_so() {
             assert_eq!(error, SendError::Running(Ok(1)));
             assert_eq!(
                 error.to_string(),
-                "generator is already running: resume it from outside its own body"
+                "generator is already running: resume it from outside its own body, and of those that it stands in for"
             );
             assert!(matches!(own.start(), Err(StartError::Running)));
             assert_eq!(own.throw(2), Err(ThrowError::Running(2)));

@@ -35,8 +35,9 @@
 //! say) goes behind an `Rc<RefCell<_>>` that is never borrowed across a yield. Stages that borrow are made in a
 //! [`scope`](crate::generator::scope()), with [`Scope::through`](crate::generator::Scope::through).
 //!
-//! An iterator has no place for what a body *returns*. A source that can fail should yield `Result`s; or keep it, pass
-//! `&source` on, and ask it for [`take_return`](crate::Generator::take_return) at the end.
+//! An iterator has no place for what a body *returns*. A source that can fail should yield `Result`s. Or keep it, pass
+//! `&source` on (to stages made in a scope, for it is borrowed), and ask it for
+//! [`take_return`](crate::Generator::take_return) at the end.
 //!
 //! *Push*: the source drives, and sends each item into a [`Sink`]. A sink is a coroutine that takes what is sent,
 //! a [`consumer`]: its body reads its input as an iterator and returns a result when the input ends. Pushing is what

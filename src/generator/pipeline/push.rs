@@ -46,8 +46,9 @@ impl<T: fmt::Debug> Error for Ended<T> {}
 
 /// A sink whose body is a coroutine: see [`consumer`].
 ///
-/// Its body begins when the first item is sent, and takes a stack then. Dropping it ends the body as
-/// [`finish`](Sink::finish) does, and drops the result.
+/// Its body begins when the first item is sent, and takes a stack then. Dropping it ends a body that has begun, as
+/// [`finish`](Sink::finish) does, and drops the result; one that has not begun never does. A consumer of a scope is ended
+/// by `finish` or by the end of the scope.
 #[derive(Debug)]
 #[must_use = "a consumer does nothing until items are sent"]
 pub struct Consumer<T, R, G = Generator<(), T, R>> {
@@ -220,6 +221,16 @@ impl<T, R, G: Borrow<Generator<(), T, R>>> Sink<T> for Consumer<T, R, G> {
 }
 
 /// Sends each item to several sinks, of one type (in a `Vec` or an array) or of several (in a tuple of up to four).
+///
+/// ```
+/// use ropewalk::pipeline::{Pipeline, broadcast, collect, count, filter};
+///
+/// let (all, even) = (1..=5).push_into(broadcast((count(), filter(|n| n % 2 == 0, collect()))));
+/// assert_eq!((all, even), (5, vec![2, 4]));
+/// ```
+///
+/// The ready-made sinks own what they hold. Over borrowed items, make sinks in a scope:
+/// `s.consumer(|items| items.count())`.
 ///
 /// The last gets the item itself, the others copies: put what is dear to copy behind an `Rc`. A sink that has ended
 /// is passed over; the broadcast ends when all have. The result holds theirs.
