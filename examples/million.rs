@@ -57,6 +57,11 @@ fn main() -> ExitCode {
     let again = again.elapsed();
     assert_eq!(sum, count * (count - 1) / 2);
 
+    if guard == Some(stack::GuardMethod::Madvise) {
+        // Guards cost no mapping: that is why there is room for a million.
+        assert!(mappings < 1_000, "{mappings} mappings");
+    }
+
     let each = |bytes: usize| bytes as f64 / count as f64;
     let nanoseconds = |time: std::time::Duration| time.as_nanos() as f64 / count as f64;
     let bytes_each = each(suspended - before);

@@ -199,6 +199,53 @@ fn a_panic_with_a_backtrace_fits_on_the_default_stack_in_a_debug_build() {
 }
 
 #[test]
+fn the_default_stack_has_four_times_the_room_for_that() {
+    let name = "the_default_stack_has_four_times_the_room_for_that";
+    let environment = [("RUST_BACKTRACE", "full"), ("ROPEWALK_STACK_SIZE", "65536")];
+    let output = in_child(name, &environment, || {
+        assert_eq!(4 * stack::default_size(), stack::DEFAULT_SIZE);
+        let generator = Generator::<(), ()>::new(|_| panic!("deep inside"));
+        let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| generator.start().is_ok()));
+        assert_eq!(caught.unwrap_err().downcast_ref::<&str>(), Some(&"deep inside"));
+    });
+    assert_ended_well(&output);
+    assert_says(&output, "stack backtrace:");
+}
+
+#[test]
+fn stacks_are_kept_out_of_huge_pages() {
+    let output = in_child("stacks_are_kept_out_of_huge_pages", &[], || {
+        let generator = generate(|co| co.yield_(top_of_this_slot()));
+        let inside = generator.next().unwrap() - 1;
+        let smaps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+        let mut here = false;
+        let flags = smaps.lines().find_map(|line| {
+            if let Some((low, rest)) = line.split_once('-') {
+                let high = rest.split(' ').next().unwrap_or_default();
+                if let (Ok(low), Ok(high)) = (usize::from_str_radix(low, 16), usize::from_str_radix(high, 16))
+                {
+                    here = (low..high).contains(&inside);
+                }
+            }
+            line.strip_prefix("VmFlags:").filter(|_| here).map(str::to_owned)
+        });
+        let flags = flags.expect("the stack is in a mapping");
+        assert!(flags.split(' ').any(|flag| flag == "nh"), "{flags}");
+    });
+    assert_ended_well(&output);
+}
+
+#[test]
+fn a_size_in_the_environment_that_is_no_number_is_said_to_be_none() {
+    let name = "a_size_in_the_environment_that_is_no_number_is_said_to_be_none";
+    let output = in_child(name, &[("ROPEWALK_STACK_SIZE", "512K")], || {
+        assert_eq!(stack::default_size(), stack::DEFAULT_SIZE);
+    });
+    assert_ended_well(&output);
+    assert_says(&output, "ropewalk: ROPEWALK_STACK_SIZE=512K is not a number of bytes");
+}
+
+#[test]
 fn the_environment_sets_the_size_of_stacks() {
     let environment = [("ROPEWALK_STACK_SIZE", "65536")];
     let output = in_child("the_environment_sets_the_size_of_stacks", &environment, || {
@@ -335,13 +382,15 @@ fn memory_that_must_not_be_swapped_gets_the_older_guards() {
     let output = in_child("memory_that_must_not_be_swapped_gets_the_older_guards", &[], || {
         // The first stack decides how guards are made; locking comes after it, so one slab has to differ.
         assert_eq!(generate(|co| co.yield_(1)).sum::<i32>(), 1);
+        let mappings = || std::fs::read_to_string("/proc/self/maps").unwrap().lines().count();
         // SAFETY: locks pages that are touched from now on.
-        if unsafe { libc::mlockall(libc::MCL_FUTURE | libc::MCL_ONFAULT) } != 0 {
-            // Not allowed here: say what the parent looks for, so that it sees which branch was taken.
-            eprintln!("mlockall: {}", std::io::Error::last_os_error());
-        }
-        let suspended: Vec<_> = (0..40).map(|_| generate(|co| co.yield_(recurse(0)))).collect();
-        suspended[39].next();
+        let locked = unsafe { libc::mlockall(libc::MCL_FUTURE | libc::MCL_ONFAULT) } == 0;
+        let before = mappings();
+        let suspended: Vec<_> = (0..40).map(|n| generate(move |co| co.yield_(n))).collect();
+        suspended.iter().for_each(|generator| drop(generator.next()));
+        // Guards of the older kind split their mapping. (Who may not lock memory has guards of the newer kind.)
+        assert!(!locked || mappings() > before + 20, "{before} and {} mappings", mappings());
+        generate(|co| co.yield_(recurse(0))).for_each(drop);
     });
     assert_killed_by(libc::SIGABRT, &output);
     assert_says(&output, "ropewalk: stack overflow in generator created at tests/process.rs");
@@ -422,12 +471,20 @@ fn a_generator_that_has_not_started_has_no_stack() {
 #[test]
 fn what_idle_stacks_hold_can_be_given_back() {
     let output = in_child("what_idle_stacks_hold_can_be_given_back", &[], || {
-        let generators: Vec<_> = (0..50).map(|_| generate(|co| co.yield_(1))).collect();
+        let resident_kib = || {
+            let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+            4 * statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap()
+        };
+        const MANY: usize = 2000;
+        let generators: Vec<_> = (0..MANY).map(|_| generate(|co| co.yield_(1))).collect();
         generators.iter().for_each(|generator| assert_eq!(generator.next(), Some(1)));
         drop(generators);
-        assert_eq!((stack::stats().idle_warm, stacks_in_use()), (50, 0));
-        assert_eq!(stack::trim(), 50);
+        assert_eq!((stack::stats().idle_warm, stacks_in_use()), (MANY, 0));
+        let before = resident_kib();
+        assert_eq!(stack::trim(), MANY);
         assert_eq!(stack::stats().idle_warm, 0);
+        // A page each at the least.
+        assert!(resident_kib() + 4 * MANY * 9 / 10 < before, "from {before} to {} KiB", resident_kib());
         // They serve again, from pages that are zero.
         assert_eq!(generate(|co| co.yield_all(1..=3)).sum::<i32>(), 6);
         assert_eq!(stack::trim(), 1);

@@ -88,7 +88,9 @@ impl Slab {
         unmap(self.base, self.slots * self.shape.stride());
         Err(io::Error::new(
             io::ErrorKind::OutOfMemory,
-            format!("all {MAX_SLABS} slabs for stacks are in use"),
+            format!(
+                "all {MAX_SLABS} slabs for stacks are in use: drop generators, or ask for smaller stacks"
+            ),
         ))
     }
 
