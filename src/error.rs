@@ -66,6 +66,7 @@ impl From<StartError> for io::Error {
 
 /// Why a value could not be sent; holds the value.
 #[derive(Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SendError<S> {
     /// The generator waits at no yield yet: start it first.
     NotStarted(S),
@@ -113,6 +114,7 @@ impl<S> Error for SendError<S> {}
 
 /// Why an error could not be thrown into a generator; holds the error.
 #[derive(Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ThrowError<E> {
     /// The generator had not been started. It is closed now, as in Python, and its body never begins.
     NotStarted(E),
@@ -199,6 +201,7 @@ impl<Y> Error for CloseError<Y> {}
 /// [`try_yield_from`](crate::Yielder::try_yield_from), [`SendError`] for
 /// [`try_yield_from_started`](crate::Yielder::try_yield_from_started).
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum DelegateError<E = StartError> {
     /// The delegating generator is being closed; the inner one has been closed before it.
     Exit(Exit),

@@ -24,7 +24,7 @@ use std::panic::{self, AssertUnwindSafe, Location};
 use std::{ptr, thread};
 
 use super::builder::Builder;
-use super::channel::{Channel, Closing, Port};
+use super::handoff::{Closing, Handoff, Port};
 use super::switch::{Fiber, Parent, Turn};
 use super::yielder::Yielder;
 use crate::stack::{self, Label};
@@ -163,7 +163,7 @@ impl<Y, S, R> Engine<Y, S, R> {
     #[inline(always)]
     pub(super) fn resume(&self, value: S) -> Outcome<Y, R> {
         debug_assert!(self.is_ready());
-        self.channel().send(value);
+        self.handoff().send(value);
         let turn = self.switch();
         self.outcome(turn)
     }
@@ -171,21 +171,21 @@ impl<Y, S, R> Engine<Y, S, R> {
     /// As [`resume`](Engine::resume), also for somebody who unwinds. The state must be `Suspended`.
     #[inline(never)]
     pub(super) fn resume_anyhow(&self, value: S) -> Outcome<Y, R> {
-        self.channel().send(value);
+        self.handoff().send(value);
         let turn = if thread::panicking() { self.switch_unwinding() } else { self.switch() };
         self.outcome(turn)
     }
 
     /// Asks a suspended body to end, or forces it. The state must be `Suspended`.
     pub(super) fn exit(&self, closing: Closing) -> Outcome<Y, R> {
-        self.channel().begin_closing(closing);
+        self.handoff().begin_closing(closing);
         let turn = if thread::panicking() { self.switch_unwinding() } else { self.switch() };
         if matches!(turn, Turn::Suspended(_)) {
-            if self.channel().is_abandoned() {
+            if self.handoff().is_abandoned() {
                 self.leak();
                 return Outcome::Abandoned;
             }
-            self.channel().stop_closing();
+            self.handoff().stop_closing();
         }
         self.outcome(turn)
     }
@@ -193,7 +193,7 @@ impl<Y, S, R> Engine<Y, S, R> {
     /// Switches for somebody who unwinds, which is not the body's doing.
     #[cold]
     fn switch_unwinding(&self) -> Turn<MaybeUninit<Y>, End<R>> {
-        self.channel().resumer_unwinds(true);
+        self.handoff().resumer_unwinds(true);
         let turn = self.switch();
         self.forget_resumer(&turn);
         turn
@@ -203,7 +203,7 @@ impl<Y, S, R> Engine<Y, S, R> {
     #[cold]
     fn forget_resumer(&self, turn: &Turn<MaybeUninit<Y>, End<R>>) {
         if matches!(turn, Turn::Suspended(_)) {
-            self.channel().resumer_unwinds(false);
+            self.handoff().resumer_unwinds(false);
         }
     }
 
@@ -221,7 +221,7 @@ impl<Y, S, R> Engine<Y, S, R> {
     }
 
     #[inline(always)]
-    fn channel(&self) -> &Channel<Y, S> {
+    fn handoff(&self) -> &Handoff<Y, S> {
         debug_assert_eq!(self.state.get(), State::Suspended);
         // SAFETY: see the invariant of `yielder`.
         unsafe { &(*self.yielder.get()).own }
@@ -306,7 +306,7 @@ unsafe fn run_body<Y, S, R>(
     parent: &Parent<MaybeUninit<Y>>,
 ) -> End<R> {
     // SAFETY: `parent` lies below this frame on the same stack.
-    let yielder = Yielder::new(unsafe { Channel::new(parent) });
+    let yielder = Yielder::new(unsafe { Handoff::new(parent) });
     // SAFETY: a body gets at its port only through its `Yielder`, whose borrow ends with the body, and code of a
     // body runs only while its generator does. The yielder stays where it is until then.
     yielder.open(port.unwrap_or_else(|| unsafe { Port::to(&yielder.own) }));

@@ -13,26 +13,26 @@
 //! be destroyed before the generator is unwound. See `docs/unsafe.md`.
 
 mod builder;
-mod channel;
+mod closing;
 mod engine;
+mod handoff;
+mod iterate;
 pub mod pipeline;
 mod scope;
 mod switch;
 mod yielder;
 
 use std::fmt;
-use std::iter::FusedIterator;
-use std::panic::{self, AssertUnwindSafe, Location};
+use std::panic::{self, Location};
 
 pub use builder::Builder;
-use channel::{Closing, ExitPayload, Port};
 pub use engine::State;
-use engine::{Body, Engine, Outcome, Payload};
+use engine::{Body, Engine, Outcome};
+use handoff::{Closing, Port};
 pub use scope::{Scope, scope};
 pub use yielder::Yielder;
 
 use crate::error::{CloseError, SendError, StartError, ThrowError};
-use crate::report::{self, Unraisable, Unraised};
 
 /// A function that can stop at a yield, hand out a value and be sent another.
 ///
@@ -346,57 +346,6 @@ impl<Y, S, R> Generator<Y, S, R> {
     pub(in crate::generator) fn exit(&self, closing: Closing) -> Outcome<Y, R> {
         self.engine.exit(closing)
     }
-
-    /// Closes a generator that nobody will resume again, by force if it must.
-    fn close_for_good(&self) -> Closed {
-        match self.engine.state() {
-            State::Running => return Closed::Running,
-            State::Closed => return Closed::Already,
-            State::Created => {
-                self.engine.discard_body();
-                return Closed::Now;
-            }
-            State::Suspended => {}
-        }
-        // What it yields instead is dropped when all is done, for that may panic.
-        let mut ignored = None;
-        let mut outcome = self.engine.exit(Closing::Asked);
-        if let Outcome::Yielded(value) = outcome {
-            ignored = Some(value);
-            outcome = self.engine.exit(Closing::Forced);
-        }
-        match outcome {
-            Outcome::Yielded(value) => {
-                // A panic of theirs must not hide that the body goes on. They are lost with its stack.
-                std::mem::forget((value, ignored));
-                Closed::Refused
-            }
-            Outcome::Panicked(payload) => Closed::Panicked(payload),
-            Outcome::Abandoned => Closed::Abandoned,
-            Outcome::Returned(_) | Outcome::Exited => {
-                if ignored.is_some() {
-                    self.tell(Unraised::IgnoredExit);
-                }
-                Closed::Now
-            }
-        }
-    }
-
-    #[cold]
-    fn tell(&self, what: Unraised<'_>) {
-        report::unraisable(&Unraisable { what, created: self.created_at(), name: self.name() });
-    }
-}
-
-/// How a generator took it to be closed for good.
-enum Closed {
-    Now,
-    Already,
-    Running,
-    /// It yields whatever one does; it is suspended still.
-    Refused,
-    Abandoned,
-    Panicked(Payload),
 }
 
 impl<Y, T, E, R> Generator<Y, Result<T, E>, R> {
@@ -435,130 +384,6 @@ impl<Y, T, E, R> Generator<Y, Result<T, E>, R> {
             State::Created => {
                 self.engine.discard_body();
                 Err(ThrowError::NotStarted(error))
-            }
-        }
-    }
-}
-
-impl<Y, R> Generator<Y, (), R> {
-    /// The next item: [`Iterator::next`] for a generator that is shared, or not declared `mut`.
-    ///
-    /// ```
-    /// use ropewalk::generate;
-    ///
-    /// let numbers = std::rc::Rc::new(generate(|co| co.yield_all(1..)));
-    /// assert_eq!((numbers.next(), numbers.next()), (Some(1), Some(2)));
-    /// ```
-    ///
-    /// # Panics
-    ///
-    /// As the iterator does: when the body panics, with its panic; when there is no stack for it; when it is running.
-    #[inline(always)]
-    #[track_caller]
-    pub fn next(&self) -> Option<Y> {
-        if !self.engine.is_ready() {
-            return self.next_anyhow();
-        }
-        self.item(self.engine.resume(()))
-    }
-
-    #[inline(always)]
-    fn item(&self, outcome: Outcome<Y, R>) -> Option<Y> {
-        match self.step(outcome) {
-            Step::Yield(value) => Some(value),
-            Step::Return(value) => {
-                self.keep_return(value);
-                None
-            }
-        }
-    }
-
-    /// The long way of [`next`](Generator::next), by which a generator starts and ends.
-    #[cold]
-    #[inline(never)]
-    #[track_caller]
-    fn next_anyhow(&self) -> Option<Y> {
-        let outcome = match self.engine.state() {
-            State::Suspended => Ok(self.engine.resume_anyhow(())),
-            State::Closed => return None,
-            State::Created | State::Running => {
-                self.can_start().and_then(|()| self.engine.start(None).map_err(StartError::NoStack))
-            }
-        };
-        match outcome {
-            Ok(outcome) => self.item(outcome),
-            Err(error) => panic!("{error}"),
-        }
-    }
-}
-
-/// What the body yields.
-///
-/// # Panics
-///
-/// `next` panics when the body does, with its panic; when there is no stack for it (use
-/// [`start`](Generator::start) to see the error); and when the generator is running.
-impl<Y, R> Iterator for Generator<Y, (), R> {
-    type Item = Y;
-
-    #[inline(always)]
-    #[track_caller]
-    fn next(&mut self) -> Option<Y> {
-        Generator::next(self)
-    }
-}
-
-impl<Y, R> FusedIterator for Generator<Y, (), R> {}
-
-/// As for a generator itself: what one reference takes, another does not see.
-impl<Y, R> Iterator for &Generator<Y, (), R> {
-    type Item = Y;
-
-    #[inline(always)]
-    #[track_caller]
-    fn next(&mut self) -> Option<Y> {
-        Generator::next(self)
-    }
-}
-
-impl<Y, R> FusedIterator for &Generator<Y, (), R> {}
-
-/// Closes the generator. What goes wrong is told to the hook: see [`set_unraisable_hook`](crate::set_unraisable_hook).
-impl<Y, S, R> Drop for Generator<Y, S, R> {
-    fn drop(&mut self) {
-        match self.engine.state() {
-            // As a value that is dropped anywhere: what the body captured is dropped, and may panic.
-            State::Created | State::Closed => {}
-            State::Running => {
-                // Whoever resumed it borrows it, until it is not running any more. Freeing it would be unsound.
-                report::fatal("a running generator was dropped")
-            }
-            State::Suspended => self.drop_suspended(),
-        }
-    }
-}
-
-impl<Y, S, R> Generator<Y, S, R> {
-    #[cold]
-    fn drop_suspended(&self) {
-        // Nobody must be unwound by dropping a generator: not by its body, nor by what the body yielded or returned, nor
-        // by a payload whose drop panics.
-        let closed = panic::catch_unwind(AssertUnwindSafe(|| self.close_for_good()));
-        match closed.unwrap_or_else(Closed::Panicked) {
-            Closed::Now => {}
-            Closed::Already | Closed::Running => unreachable!("it was suspended"),
-            Closed::Refused => {
-                self.engine.leak();
-                self.tell(Unraised::Leaked);
-            }
-            Closed::Abandoned => self.tell(Unraised::Abandoned),
-            // The exit of another generator, whose body this one has interrupted: it goes on to where it belongs.
-            Closed::Panicked(payload) if payload.is::<ExitPayload>() && !std::thread::panicking() => {
-                panic::resume_unwind(payload)
-            }
-            Closed::Panicked(payload) => {
-                self.tell(Unraised::Panicked(&*payload));
-                report::discard(payload);
             }
         }
     }

@@ -15,8 +15,9 @@ use std::panic::{self, AssertUnwindSafe, Location};
 use std::ptr::NonNull;
 
 use super::builder::Builder;
+use super::closing::Closed;
 use super::engine::{Body, Payload};
-use super::{Closed, Generator, Yielder};
+use super::{Generator, Yielder};
 use crate::report;
 
 /// Owns generators that may borrow from outside of it. See [`scope`].

@@ -6,8 +6,8 @@ use std::fmt;
 use std::panic;
 
 use super::Generator;
-use super::channel::{Channel, Closing, Order, Port};
 use super::engine::Outcome;
+use super::handoff::{Closing, Handoff, Order, Port};
 use crate::error::{DelegateError, Exit, SendError};
 
 /// A generator's own handle, passed to its body: hands values out and takes what is sent.
@@ -32,7 +32,7 @@ use crate::error::{DelegateError, Exit, SendError};
 /// assert_eq!(numbers, [3, 2, 1]);
 /// ```
 pub struct Yielder<Y, S = ()> {
-    pub(super) own: Channel<Y, S>,
+    pub(super) own: Handoff<Y, S>,
     /// Set once, before the body begins.
     port: Cell<Port<Y, S>>,
     pub(super) delegates: Cell<bool>,
@@ -40,7 +40,7 @@ pub struct Yielder<Y, S = ()> {
 
 impl<Y, S> Yielder<Y, S> {
     /// Its port leads nowhere yet.
-    pub(super) fn new(own: Channel<Y, S>) -> Self {
+    pub(super) fn new(own: Handoff<Y, S>) -> Self {
         Yielder { own, port: Cell::new(Port::nowhere()), delegates: Cell::new(false) }
     }
 
@@ -84,7 +84,7 @@ impl<Y, S> Yielder<Y, S> {
     /// fails with [`CloseError::IgnoredExit`](crate::CloseError::IgnoredExit).
     ///
     /// ```
-    /// use ropewalk::{Exit, Generator};
+    /// use ropewalk::Generator;
     ///
     /// let summing = Generator::new(|co| {
     ///     let mut sum = 0;

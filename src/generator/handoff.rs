@@ -1,11 +1,11 @@
 //! What the two sides of a generator share: the value that comes with a resume, and the way back out.
 //!
-//! Words: a *channel* lies on the generator's own stack, in its first frame. A *port* is the channel through which
+//! Words: a *handoff* lies on the generator's own stack, in its first frame. A *port* is the handoff through which
 //! a body yields: its own, or if another generator started it to stand in, that one's port. So an item that comes out of
 //! a chain of delegations is switched once, straight from the innermost body to whoever resumed the outermost.
 //!
 //! Invariants:
-//! - Whoever resumes a suspended generator leaves a value in its channel first, or says that it is being closed. The
+//! - Whoever resumes a suspended generator leaves a value in its handoff first, or says that it is being closed. The
 //!   body takes the value as soon as it wakes.
 //! - A body can reach its port only while it runs, and then the port's generator runs too, for it (or something it
 //!   resumed) resumed the body. That is why suspending through a port is sound.
@@ -43,7 +43,7 @@ pub(super) enum Closing {
 }
 
 /// Lies on the generator's stack for as long as its body runs.
-pub(super) struct Channel<Y, S> {
+pub(super) struct Handoff<Y, S> {
     parent: *const Parent<MaybeUninit<Y>>,
     /// Holds a value from a resume until the body wakes.
     sent: UnsafeCell<MaybeUninit<S>>,
@@ -58,8 +58,8 @@ pub(super) struct Channel<Y, S> {
 
 /// The payload that unwinds a body on close. It runs no panic hook.
 pub(super) struct ExitPayload {
-    /// The address of the channel that is being closed: bodies of other generators on the way must let it pass.
-    channel: usize,
+    /// The address of the handoff that is being closed: bodies of other generators on the way must let it pass.
+    handoff: usize,
     /// Cleared when the payload is dropped: by the first frame of the body, or by whoever caught it on the way.
     unwinds: Arc<AtomicBool>,
 }
@@ -71,12 +71,12 @@ impl Drop for ExitPayload {
     }
 }
 
-impl<Y, S> Channel<Y, S> {
+impl<Y, S> Handoff<Y, S> {
     /// # Safety
     ///
-    /// `parent` must outlive the channel.
-    pub(super) unsafe fn new(parent: &Parent<MaybeUninit<Y>>) -> Channel<Y, S> {
-        Channel {
+    /// `parent` must outlive the handoff.
+    pub(super) unsafe fn new(parent: &Parent<MaybeUninit<Y>>) -> Handoff<Y, S> {
+        Handoff {
             parent,
             sent: UnsafeCell::new(MaybeUninit::uninit()),
             closing: Cell::new(Closing::No),
@@ -126,10 +126,10 @@ impl<Y, S> Channel<Y, S> {
     }
 }
 
-/// A channel to yield through.
+/// A handoff to yield through.
 pub(super) struct Port<Y, S> {
-    channel: *const Channel<Y, S>,
-    /// That of the channel. Kept beside it, for the way back begins here: one load less to wait for.
+    handoff: *const Handoff<Y, S>,
+    /// That of the handoff. Kept beside it, for the way back begins here: one load less to wait for.
     parent: *const Parent<MaybeUninit<Y>>,
 }
 
@@ -144,44 +144,44 @@ impl<Y, S> Copy for Port<Y, S> {}
 impl<Y, S> Port<Y, S> {
     /// To be replaced before anything is yielded.
     pub(super) fn nowhere() -> Port<Y, S> {
-        Port { channel: ptr::null(), parent: ptr::null() }
+        Port { handoff: ptr::null(), parent: ptr::null() }
     }
 
     /// # Safety
     ///
-    /// The port must only be used while the generator that owns `channel` runs, on its stack or on one that was
+    /// The port must only be used while the generator that owns `handoff` runs, on its stack or on one that was
     /// resumed from there.
-    pub(super) unsafe fn to(channel: &Channel<Y, S>) -> Port<Y, S> {
-        Port { channel, parent: channel.parent }
+    pub(super) unsafe fn to(handoff: &Handoff<Y, S>) -> Port<Y, S> {
+        Port { handoff, parent: handoff.parent }
     }
 
     #[inline(always)]
-    fn channel(&self) -> &Channel<Y, S> {
-        // SAFETY: the generator that owns the channel runs (see `to`), so its first frame is alive.
-        unsafe { &*self.channel }
+    fn handoff(&self) -> &Handoff<Y, S> {
+        // SAFETY: the generator that owns the handoff runs (see `to`), so its first frame is alive.
+        unsafe { &*self.handoff }
     }
 
     /// Whether `payload` is that of this port's own close.
     pub(super) fn exits_with(self, payload: &(dyn Any + Send)) -> bool {
-        payload.downcast_ref::<ExitPayload>().is_some_and(|exit| exit.channel == self.channel.addr())
+        payload.downcast_ref::<ExitPayload>().is_some_and(|exit| exit.handoff == self.handoff.addr())
             && self.closing() != Closing::No
     }
 
     pub(super) fn closing(self) -> Closing {
-        self.channel().closing.get()
+        self.handoff().closing.get()
     }
 
     /// Hands `value` to the resumer and stops until it is resumed. A refused value is dropped.
     #[inline(always)]
     pub(super) fn pass(self, value: Y) -> Order<S> {
-        if thread::panicking() && self.channel().refuses_while_unwinding() {
+        if thread::panicking() && self.handoff().refuses_while_unwinding() {
             return Order::Refused;
         }
         // SAFETY: the generator runs, and this code on its stack or on one resumed from it (see `to`).
         unsafe { (*self.parent).suspend(MaybeUninit::new(value)) };
-        match self.channel().closing.get() {
+        match self.handoff().closing.get() {
             // SAFETY: the body was resumed and is not being closed, so a value was left for it, which is taken here.
-            Closing::No => Order::Value(unsafe { (*self.channel().sent.get()).assume_init_read() }),
+            Closing::No => Order::Value(unsafe { (*self.handoff().sent.get()).assume_init_read() }),
             Closing::Asked => Order::Exit,
             Closing::Forced => Order::ForcedExit,
         }
@@ -195,10 +195,10 @@ impl<Y, S> Port<Y, S> {
     pub(super) fn raise_exit(self) -> ! {
         if cfg!(panic = "unwind") {
             let unwinds = Arc::new(AtomicBool::new(true));
-            self.channel().exit.set(Some(unwinds.clone()));
-            panic::resume_unwind(Box::new(ExitPayload { channel: self.channel.addr(), unwinds }))
+            self.handoff().exit.set(Some(unwinds.clone()));
+            panic::resume_unwind(Box::new(ExitPayload { handoff: self.handoff.addr(), unwinds }))
         }
-        self.channel().abandoned.set(true);
+        self.handoff().abandoned.set(true);
         loop {
             // SAFETY: as in `pass`. Whoever closes the generator looks at `abandoned` before the value.
             unsafe { (*self.parent).suspend(MaybeUninit::uninit()) };
@@ -210,7 +210,7 @@ impl<Y, S> Port<Y, S> {
     #[inline(never)]
     #[track_caller]
     pub(super) fn leave(self, order: Order<S>) -> ! {
-        if matches!(order, Order::Refused) && !self.channel().resumer_unwinds.get() {
+        if matches!(order, Order::Refused) && !self.handoff().resumer_unwinds.get() {
             panic!("a generator must not yield while it unwinds: in a destructor use try_yield");
         }
         self.raise_exit()
