@@ -336,3 +336,21 @@ most matches in: lines.gz (131072), one line.gz (1)
         "",
     );
 }
+
+#[test]
+fn a_terminal_is_shown_progress_and_nobody_else_is() {
+    let folder = Folder::new("progress");
+    for number in 0..200 {
+        folder.file(&format!("{number:03}.txt"), "fn line\n".repeat(2_000));
+    }
+    // `script` gives the program a terminal; where it is missing nothing can be shown.
+    let command = format!("'{}' '{}' 2>&1 >/dev/null", binary().display(), folder.0.display());
+    let Ok(shown) = Command::new("script").args(["-qec", &command, "/dev/null"]).output() else {
+        assert!(std::env::var_os("CI").is_none(), "there is no `script`");
+        return;
+    };
+    let text = String::from_utf8_lossy(&shown.stdout);
+    assert!(text.contains(" files, ") && text.contains("B/s"), "{text}");
+    let piped = Command::new(binary()).arg(&folder.0).output().unwrap();
+    assert!(piped.status.success() && piped.stderr.is_empty(), "{}", String::from_utf8_lossy(&piped.stderr));
+}
