@@ -73,7 +73,7 @@ pub fn suspend_at<const DEPTH: usize>(co: &mut impl Suspend, value: usize) -> us
         1 => depth1(co, value),
         4 => depth4(co, value),
         11 => depth11(co, value),
-        _ => unimplemented!("one of DEPTHS"),
+        _ => unreachable!("depths are those of DEPTHS"),
     }
 }
 

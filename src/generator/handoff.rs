@@ -58,9 +58,9 @@ pub(super) struct Handoff<Y, S> {
 
 /// The payload that unwinds a body on close. It runs no panic hook.
 pub(super) struct ExitPayload {
-    /// The address of the handoff that is being closed: bodies of other generators on the way must let it pass.
-    handoff: usize,
-    /// Cleared when the payload is dropped: by the first frame of the body, or by whoever caught it on the way.
+    /// Shared with the handoff that is being closed, which knows its own exit by it: bodies of other generators on the
+    /// way must let it pass. Cleared when the payload is dropped: by the first frame of the body, or by whoever caught
+    /// it on the way.
     unwinds: Arc<AtomicBool>,
 }
 
@@ -119,10 +119,15 @@ impl<Y, S> Handoff<Y, S> {
     }
 
     fn exit_unwinds(&self) -> bool {
+        self.with_exit(|unwinds| unwinds.load(Ordering::Relaxed))
+    }
+
+    /// Asks something of the last exit, if there was one.
+    fn with_exit(&self, ask: impl FnOnce(&Arc<AtomicBool>) -> bool) -> bool {
         let exit = self.exit.take();
-        let unwinds = exit.as_ref().is_some_and(|unwinds| unwinds.load(Ordering::Relaxed));
+        let answer = exit.as_ref().is_some_and(ask);
         self.exit.set(exit);
-        unwinds
+        answer
     }
 }
 
@@ -163,8 +168,8 @@ impl<Y, S> Port<Y, S> {
 
     /// Whether `payload` is that of this port's own close.
     pub(super) fn exits_with(self, payload: &(dyn Any + Send)) -> bool {
-        payload.downcast_ref::<ExitPayload>().is_some_and(|exit| exit.handoff == self.handoff.addr())
-            && self.closing() != Closing::No
+        let own = |exit: &ExitPayload| self.handoff().with_exit(|own| Arc::ptr_eq(own, &exit.unwinds));
+        self.closing() != Closing::No && payload.downcast_ref::<ExitPayload>().is_some_and(own)
     }
 
     pub(super) fn closing(self) -> Closing {
@@ -196,7 +201,7 @@ impl<Y, S> Port<Y, S> {
         if cfg!(panic = "unwind") {
             let unwinds = Arc::new(AtomicBool::new(true));
             self.handoff().exit.set(Some(unwinds.clone()));
-            panic::resume_unwind(Box::new(ExitPayload { handoff: self.handoff.addr(), unwinds }))
+            panic::resume_unwind(Box::new(ExitPayload { unwinds }))
         }
         self.handoff().abandoned.set(true);
         loop {

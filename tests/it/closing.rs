@@ -7,7 +7,7 @@ use std::sync::Mutex;
 
 use ropewalk::{CloseError, Exit, Generator, State, Step, Yielder, generate};
 
-use crate::log::{Log, panic_text, unraised_by};
+use crate::log::{Log, panic_text, unraised_by, while_unwinding};
 
 /// G17, G19.
 #[test]
@@ -281,27 +281,6 @@ fn a_body_that_panics_cannot_suspend_in_its_destructors() {
     assert!(!std::thread::panicking());
 }
 
-/// Runs `act` in a destructor while the thread unwinds, and gives what it returned.
-fn while_unwinding<T: 'static>(act: impl FnOnce() -> T + 'static) -> T {
-    struct ActsWhenDropped<F: FnOnce()>(Option<F>);
-    impl<F: FnOnce()> Drop for ActsWhenDropped<F> {
-        fn drop(&mut self) {
-            assert!(std::thread::panicking());
-            self.0.take().expect("dropped once")();
-        }
-    }
-    let result = Rc::new(RefCell::new(None));
-    let act = {
-        let result = result.clone();
-        move || *result.borrow_mut() = Some(act())
-    };
-    panic_text(|| {
-        let _acts = ActsWhenDropped(Some(act));
-        panic!("unwinding");
-    });
-    result.take().expect("the destructor has run")
-}
-
 /// G38: whether the resumer unwinds is not the generator's business.
 #[test]
 fn a_generator_works_in_a_destructor_of_somebody_who_unwinds() {
@@ -498,110 +477,4 @@ fn a_body_that_will_not_end_is_reported_as_such_whatever_it_yields() {
     std::mem::forget(generator.start());
     let unraised = unraised_by(|| drop(generator));
     assert_eq!(unraised, ["ignored Exit twice while it was dropped: its stack is leaked"]);
-}
-
-/// Yields when it is dropped, and says what came of it.
-struct Flushes<'a>(&'a Yielder<u32>, Log);
-
-impl Drop for Flushes<'_> {
-    fn drop(&mut self) {
-        if self.0.try_yield(7) == Err(Exit) {
-            self.1.add("refused");
-        }
-    }
-}
-
-/// G40.
-#[test]
-fn any_number_of_yields_is_refused_in_destructors_also_when_the_dropper_unwinds() {
-    let log = Log::new();
-    let generator = generate({
-        let log = log.clone();
-        move |co| {
-            let _guards: Vec<Flushes> = (0..100).map(|_| Flushes(co, log.clone())).collect();
-            co.yield_(0);
-        }
-    });
-    assert_eq!(generator.next(), Some(0));
-    assert_eq!(unraised_by(|| while_unwinding(move || drop(generator))), Vec::<String>::new());
-    log.assert(&["refused"; 100]);
-}
-
-/// G19: an exit belongs to the generator that is closed, through whatever bodies it passes.
-#[test]
-fn the_exit_of_an_outer_generator_passes_through_an_inner_one_that_is_being_closed() {
-    for drops in [false, true] {
-        let log = Log::new();
-        let outer = generate({
-            let log = log.clone();
-            move |outer_co: &Yielder<u32>| {
-                let _outer = log.on_drop("outer unwound");
-                let inner_log = log.clone();
-                ropewalk::generator::scope(|s| {
-                    let inner = s.generate(|co: &Yielder<u32>| {
-                        let _inner = inner_log.on_drop("inner unwound");
-                        if co.try_yield(0).is_err() {
-                            outer_co.yield_(1);
-                        }
-                    });
-                    assert_eq!(inner.next(), Some(0));
-                    outer_co.yield_(0);
-                    // The outer one is suspended in here, on the stack of the inner one; by the end of the scope in
-                    // the second round.
-                    if !drops {
-                        let _ = inner.close();
-                        log.add("went on after the close");
-                    }
-                });
-                log.add("went on after the scope");
-                outer_co.yield_(2);
-            }
-        });
-        assert_eq!((outer.next(), outer.next()), (Some(0), Some(1)));
-        assert_eq!(outer.close(), Ok(None));
-        log.assert(&["inner unwound", "outer unwound"]);
-    }
-}
-
-/// G19, G36.
-#[test]
-fn the_exit_of_an_outer_generator_passes_through_an_inner_one_that_is_being_dropped() {
-    let log = Log::new();
-    // What lets an inner body that owns what it captures yield through the outer one: it is handed its yielder.
-    let outer = generate({
-        let log = log.clone();
-        move |outer_co: &Yielder<u32>| {
-            let _outer = log.on_drop("outer unwound");
-            ropewalk::generator::scope(|s| {
-                let holder = s.generator(|co: &Yielder<u32>| {
-                    let _inner = log.on_drop("inner unwound");
-                    let _ = co.try_yield(0);
-                    outer_co.yield_(1);
-                });
-                assert_eq!(holder.start().unwrap(), Step::Yield(0));
-            });
-            log.add("went on after the scope");
-        }
-    });
-    assert_eq!(outer.next(), Some(1));
-    let unraised = unraised_by(|| drop(outer));
-    log.assert(&["inner unwound", "outer unwound"]);
-    assert_eq!(unraised, Vec::<String>::new());
-}
-
-/// G36.
-#[test]
-fn the_payload_of_a_panic_that_is_reported_is_dropped() {
-    let counted = std::sync::Arc::new(());
-    let generator = generate({
-        let payload = counted.clone();
-        move |co| {
-            let _ = co.try_yield(1);
-            std::panic::panic_any(payload);
-        }
-    });
-    assert_eq!(generator.next(), Some(1));
-    let unraised = unraised_by(|| drop(generator));
-    assert_eq!(unraised, ["panicked while it was dropped: (not a string)"]);
-    assert_eq!(std::sync::Arc::strong_count(&counted), 1);
 }

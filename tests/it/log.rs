@@ -69,3 +69,24 @@ pub(crate) fn unraised_by(f: impl FnOnce()) -> Vec<String> {
     f();
     UNRAISED.take()
 }
+
+/// Runs `act` in a destructor while the thread unwinds, and gives what it returned.
+pub(crate) fn while_unwinding<T: 'static>(act: impl FnOnce() -> T + 'static) -> T {
+    struct ActsWhenDropped<F: FnOnce()>(Option<F>);
+    impl<F: FnOnce()> Drop for ActsWhenDropped<F> {
+        fn drop(&mut self) {
+            assert!(std::thread::panicking());
+            self.0.take().expect("dropped once")();
+        }
+    }
+    let result = Rc::new(RefCell::new(None));
+    let act = {
+        let result = result.clone();
+        move || *result.borrow_mut() = Some(act())
+    };
+    panic_text(|| {
+        let _acts = ActsWhenDropped(Some(act));
+        panic!("unwinding");
+    });
+    result.take().expect("the destructor has run")
+}

@@ -6,6 +6,7 @@ mod architecture;
 mod closing;
 mod compile_fail;
 mod delegation;
+mod exits;
 mod iterators;
 mod log;
 mod model;
