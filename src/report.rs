@@ -31,6 +31,9 @@ pub enum Unraised<'a> {
     /// The body waited in a plain `yield_` and `panic = "abort"` forbids to unwind it. Its stack is leaked, with
     /// everything on it.
     Abandoned,
+    /// The generator stood in for another, whose stack was forgotten or leaked. Its own stack is leaked too, with
+    /// everything on it.
+    Stranded,
     /// The body panicked while it was being closed; this is the payload.
     Panicked(&'a (dyn Any + Send)),
 }
@@ -47,6 +50,9 @@ impl fmt::Display for Unraisable<'_> {
             Unraised::Leaked => f.write_str("ignored Exit twice while it was dropped: its stack is leaked"),
             Unraised::Abandoned => f.write_str(
                 "was dropped in a plain yield_, which panic = \"abort\" forbids to unwind: its stack is leaked",
+            ),
+            Unraised::Stranded => f.write_str(
+                "was dropped while it stood in for a generator that was forgotten: its stack is leaked",
             ),
             Unraised::Panicked(payload) => {
                 let text = payload

@@ -568,3 +568,32 @@ fn a_hook_may_have_something_to_report_when_it_is_replaced() {
     assert_ended_well(&output);
     assert_says(&output, "told the new hook: generator created at tests/process.rs");
 }
+
+#[test]
+fn a_generator_stranded_by_one_that_was_forgotten_is_leaked_and_reported() {
+    thread_local! {
+        static INNER: Generator<u32> = generate(|co| co.yield_all(1..));
+        static STARTED: Generator<u32> = generate(|co| co.yield_all(1..));
+    }
+    let output =
+        in_child("a_generator_stranded_by_one_that_was_forgotten_is_leaked_and_reported", &[], || {
+            let thread = std::thread::spawn(|| {
+                let outer = generate(|co| INNER.with(|inner| co.yield_from(inner)));
+                assert_eq!(outer.next(), Some(1));
+                std::mem::forget(outer);
+                let outer = generate(|co| {
+                    STARTED.with(|inner| {
+                        inner.next();
+                        co.yield_from_started(inner, ());
+                    })
+                });
+                assert_eq!(outer.next(), Some(2));
+                std::mem::forget(outer);
+            });
+            thread.join().unwrap();
+            assert_eq!(generate(|co| co.yield_(1)).sum::<i32>(), 1);
+        });
+    assert_ended_well(&output);
+    let expected = "was dropped while it stood in for a generator that was forgotten: its stack is leaked";
+    assert_eq!(errors_of(&output).matches(expected).count(), 2, "{}", errors_of(&output));
+}

@@ -7,7 +7,7 @@ use std::panic::{self, AssertUnwindSafe};
 
 use super::Generator;
 use super::engine::{Outcome, Payload, State};
-use super::handoff::{Closing, ExitPayload};
+use super::handoff::Closing;
 use crate::report::{self, Unraisable, Unraised};
 
 /// How a generator took it to be closed for good.
@@ -27,10 +27,10 @@ impl<Y, S, R> Drop for Generator<Y, S, R> {
         match self.engine.state() {
             // As a value that is dropped anywhere: what the body captured is dropped, and may panic.
             State::Created | State::Closed => {}
-            State::Running => {
-                // Whoever resumed it borrows it, until it is not running any more. Freeing it would be unsound.
-                report::fatal("a running generator was dropped")
-            }
+            // Whoever resumed it borrows it until it stops running. So this is a generator that stands in for another
+            // whose stack, with that borrow on it, was forgotten or leaked. Neither stack will be run on again: what
+            // lies on them is left as it is.
+            State::Running => self.tell(Unraised::Stranded),
             State::Suspended => self.drop_suspended(),
         }
     }
@@ -90,10 +90,6 @@ impl<Y, S, R> Generator<Y, S, R> {
                 self.tell(Unraised::Leaked);
             }
             Closed::Abandoned => self.tell(Unraised::Abandoned),
-            // The exit of another generator, whose body this one has interrupted: it goes on to where it belongs.
-            Closed::Panicked(payload) if payload.is::<ExitPayload>() && !std::thread::panicking() => {
-                panic::resume_unwind(payload)
-            }
             Closed::Panicked(payload) => {
                 self.tell(Unraised::Panicked(&*payload));
                 report::discard(payload);

@@ -17,7 +17,7 @@ use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
 use std::mem::MaybeUninit;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{panic, ptr, thread};
 
 use super::switch::Parent;
@@ -50,8 +50,8 @@ pub(super) struct Handoff<Y, S> {
     closing: Cell<Closing>,
     /// Whether whoever resumed the generator is unwinding. Only then is it looked at, and only then is it written.
     resumer_unwinds: Cell<bool>,
-    /// Since the body was unwound by [`Port::raise_exit`]: whether that goes on.
-    exit: Cell<Option<Arc<AtomicBool>>>,
+    /// Since the body was unwound by [`Port::raise_exit`]: how many payloads of that there are. Any of them may unwind.
+    exit: Cell<Option<Arc<AtomicUsize>>>,
     /// The body has switched away for good: see [`Port::raise_exit`].
     abandoned: Cell<bool>,
 }
@@ -59,15 +59,15 @@ pub(super) struct Handoff<Y, S> {
 /// The payload that unwinds a body on close. It runs no panic hook.
 pub(super) struct ExitPayload {
     /// Shared with the handoff that is being closed, which knows its own exit by it: bodies of other generators on the
-    /// way must let it pass. Cleared when the payload is dropped: by the first frame of the body, or by whoever caught
-    /// it on the way.
-    unwinds: Arc<AtomicBool>,
+    /// way must let it pass. Counts the payloads that have not been dropped: by the first frame of the body, or by
+    /// whoever caught one on the way.
+    alive: Arc<AtomicUsize>,
 }
 
 impl Drop for ExitPayload {
     fn drop(&mut self) {
         // Never leaves its thread but in the hands of somebody who caught it: no order is needed.
-        self.unwinds.store(false, Ordering::Relaxed);
+        self.alive.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -102,9 +102,10 @@ impl<Y, S> Handoff<Y, S> {
         self.closing.set(closing);
     }
 
-    /// The body has stopped without having ended.
+    /// The body has stopped without having ended. So it does not unwind, whatever payload somebody may have kept.
     pub(super) fn stop_closing(&self) {
         self.closing.set(Closing::No);
+        self.exit.set(None);
     }
 
     pub(super) fn is_abandoned(&self) -> bool {
@@ -119,11 +120,11 @@ impl<Y, S> Handoff<Y, S> {
     }
 
     fn exit_unwinds(&self) -> bool {
-        self.with_exit(|unwinds| unwinds.load(Ordering::Relaxed))
+        self.with_exit(|alive| alive.load(Ordering::Relaxed) > 0)
     }
 
     /// Asks something of the last exit, if there was one.
-    fn with_exit(&self, ask: impl FnOnce(&Arc<AtomicBool>) -> bool) -> bool {
+    fn with_exit(&self, ask: impl FnOnce(&Arc<AtomicUsize>) -> bool) -> bool {
         let exit = self.exit.take();
         let answer = exit.as_ref().is_some_and(ask);
         self.exit.set(exit);
@@ -168,7 +169,7 @@ impl<Y, S> Port<Y, S> {
 
     /// Whether `payload` is that of this port's own close.
     pub(super) fn exits_with(self, payload: &(dyn Any + Send)) -> bool {
-        let own = |exit: &ExitPayload| self.handoff().with_exit(|own| Arc::ptr_eq(own, &exit.unwinds));
+        let own = |exit: &ExitPayload| self.handoff().with_exit(|own| Arc::ptr_eq(own, &exit.alive));
         self.closing() != Closing::No && payload.downcast_ref::<ExitPayload>().is_some_and(own)
     }
 
@@ -199,9 +200,10 @@ impl<Y, S> Port<Y, S> {
     #[cold]
     pub(super) fn raise_exit(self) -> ! {
         if cfg!(panic = "unwind") {
-            let unwinds = Arc::new(AtomicBool::new(true));
-            self.handoff().exit.set(Some(unwinds.clone()));
-            panic::resume_unwind(Box::new(ExitPayload { unwinds }))
+            let alive = self.handoff().exit.take().unwrap_or_default();
+            alive.fetch_add(1, Ordering::Relaxed);
+            self.handoff().exit.set(Some(alive.clone()));
+            panic::resume_unwind(Box::new(ExitPayload { alive }))
         }
         self.handoff().abandoned.set(true);
         loop {

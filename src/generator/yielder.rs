@@ -233,11 +233,11 @@ impl<Y, S> Yielder<Y, S> {
         inner: &Generator<Y, S, R>,
         resume: impl FnOnce() -> Result<Outcome<Y, R>, E>,
     ) -> Result<R, DelegateError<E>> {
-        self.delegates.set(true);
+        let delegated = self.delegates.replace(true);
         let mut outcome = match resume() {
             Ok(outcome) => outcome,
             Err(error) => {
-                self.delegates.set(false);
+                self.delegates.set(delegated);
                 return Err(DelegateError::Refused(error));
             }
         };
@@ -253,12 +253,12 @@ impl<Y, S> Yielder<Y, S> {
                 Order::ForcedExit => inner.exit(Closing::Forced),
                 // This body unwinds. The inner one stays where it is, for its owner to close.
                 Order::Refused => {
-                    self.delegates.set(false);
+                    self.delegates.set(delegated);
                     return Err(DelegateError::Exit(Exit));
                 }
             };
         }
-        self.delegates.set(false);
+        self.delegates.set(delegated);
         let port = self.port();
         match outcome {
             Outcome::Panicked(payload) => panic::resume_unwind(payload),

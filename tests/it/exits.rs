@@ -137,3 +137,54 @@ fn an_exit_that_was_caught_and_kept_ends_no_other_generator() {
     assert!(arrived.is_err());
     assert_eq!(second.state(), ropewalk::State::Closed);
 }
+
+/// Yields plainly when it is dropped, and catches what comes of it.
+struct CatchesInDrop<'a>(&'a Yielder<u32>);
+
+impl Drop for CatchesInDrop<'_> {
+    fn drop(&mut self) {
+        let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.0.yield_(10)));
+        assert!(caught.is_err());
+    }
+}
+
+#[test]
+fn an_exit_that_is_raised_twice_unwinds_until_both_are_gone() {
+    for closes in [false, true] {
+        let log = Log::new();
+        let generator = generate({
+            let log = log.clone();
+            move |co| {
+                let _refused = Flushes(co, log.clone());
+                let _catches = CatchesInDrop(co);
+                co.yield_(1);
+            }
+        });
+        assert_eq!(generator.next(), Some(1));
+        let unraised = unraised_by(|| {
+            while_unwinding(move || {
+                if closes {
+                    assert_eq!(generator.close(), Ok(None));
+                }
+            })
+        });
+        log.assert(&["refused"]);
+        assert_eq!(unraised, Vec::<String>::new());
+        assert!(!std::thread::panicking());
+    }
+}
+
+#[test]
+fn an_exit_that_the_body_keeps_refuses_none_of_its_later_yields() {
+    let generator = generate(|co: &Yielder<u32>| {
+        let kept = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| co.yield_(1)));
+        co.yield_all(2..);
+        drop(kept);
+    });
+    assert_eq!(generator.next(), Some(1));
+    assert_eq!(generator.close(), Err(ropewalk::CloseError::IgnoredExit(2)));
+    let generator = std::rc::Rc::new(generator);
+    let other = generator.clone();
+    assert_eq!(while_unwinding(move || other.next()), Some(3));
+    assert_eq!(generator.next(), Some(4));
+}
