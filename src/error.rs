@@ -203,7 +203,7 @@ impl<Y> Error for CloseError<Y> {}
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum DelegateError<E = StartError> {
-    /// The delegating generator is being closed; the inner one has been closed before it.
+    /// The delegating generator is being closed; the inner one has been closed before it, unless the body unwinds.
     Exit(Exit),
     /// The inner generator could not be resumed.
     Refused(E),

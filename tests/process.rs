@@ -305,22 +305,27 @@ fn a_borrowing_generator_that_will_not_end_aborts_rather_than_outlive_what_it_bo
     assert_says(&output, "kept on yielding while its scope ended");
 }
 
+/// Suspends generators until there is no stack for one more, which must be before there are `too_many`.
+fn suspend_until_refused(too_many: usize) -> (Vec<Generator<i32>>, std::io::Error) {
+    let mut suspended = Vec::new();
+    loop {
+        let generator = generate(|co| co.yield_(1));
+        match generator.start() {
+            Ok(_) => suspended.push(generator),
+            Err(StartError::NoStack(error)) => return (suspended, error),
+            Err(other) => panic!("{other}"),
+        }
+        assert!(suspended.len() < too_many, "there is room for {too_many}");
+    }
+}
+
 #[test]
 fn without_address_space_starting_is_an_error_that_names_the_knob() {
     let output = in_child("without_address_space_starting_is_an_error_that_names_the_knob", &[], || {
         let limit = libc::rlimit { rlim_cur: 1 << 30, rlim_max: 1 << 30 };
         // SAFETY: a valid limit for this process.
         assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) }, 0);
-        let mut suspended = Vec::new();
-        let error = loop {
-            let generator = generate(|co| co.yield_(1));
-            match generator.start() {
-                Ok(_) => suspended.push(generator),
-                Err(StartError::NoStack(error)) => break error,
-                Err(other) => panic!("{other}"),
-            }
-            assert!(suspended.len() < 10_000, "a gigabyte has no room for these");
-        };
+        let (mut suspended, error) = suspend_until_refused(10_000);
         assert_eq!(error.kind(), std::io::ErrorKind::OutOfMemory);
         let text = error.to_string();
         assert!(text.contains("out of address space") && text.contains("ulimit -v"), "{text}");
@@ -344,16 +349,7 @@ fn without_mappings_for_guards_starting_is_an_error_that_names_the_limit() {
             eprintln!("vm.max_map_count is {most}: not exhausted");
             return;
         }
-        let mut suspended = Vec::new();
-        let error = loop {
-            let generator = generate(|co| co.yield_(1));
-            match generator.start() {
-                Ok(_) => suspended.push(generator),
-                Err(StartError::NoStack(error)) => break error,
-                Err(other) => panic!("{other}"),
-            }
-            assert!(suspended.len() < most, "each of these takes a mapping at least");
-        };
+        let (mut suspended, error) = suspend_until_refused(most);
         assert_eq!(stack::stats().guard, Some(stack::GuardMethod::Mprotect));
         assert_eq!(error.kind(), std::io::ErrorKind::OutOfMemory);
         let text = error.to_string();

@@ -221,7 +221,7 @@ impl<Y, S, R> Engine<Y, S, R> {
     }
 
     #[inline(always)]
-    fn handoff(&self) -> &Handoff<Y, S> {
+    fn handoff(&self) -> &Handoff<S> {
         debug_assert_eq!(self.state.get(), State::Suspended);
         // SAFETY: see the invariant of `yielder`.
         unsafe { &(*self.yielder.get()).own }
@@ -305,11 +305,10 @@ unsafe fn run_body<Y, S, R>(
     port: Option<Port<Y, S>>,
     parent: &Parent<MaybeUninit<Y>>,
 ) -> End<R> {
-    // SAFETY: `parent` lies below this frame on the same stack.
-    let yielder = Yielder::new(unsafe { Handoff::new(parent) });
+    let yielder = Yielder::new();
     // SAFETY: a body gets at its port only through its `Yielder`, whose borrow ends with the body, and code of a
     // body runs only while its generator does. The yielder stays where it is until then.
-    yielder.open(port.unwrap_or_else(|| unsafe { Port::to(&yielder.own) }));
+    yielder.open(port.unwrap_or_else(|| unsafe { Port::to(&yielder.own, parent) }));
     // SAFETY: the engine is alive, says the caller; both are cells.
     let body = unsafe {
         (*engine).yielder.set(&yielder);

@@ -43,8 +43,7 @@ pub(super) enum Closing {
 }
 
 /// Lies on the generator's stack for as long as its body runs.
-pub(super) struct Handoff<Y, S> {
-    parent: *const Parent<MaybeUninit<Y>>,
+pub(super) struct Handoff<S> {
     /// Holds a value from a resume until the body wakes.
     sent: UnsafeCell<MaybeUninit<S>>,
     closing: Cell<Closing>,
@@ -71,13 +70,9 @@ impl Drop for ExitPayload {
     }
 }
 
-impl<Y, S> Handoff<Y, S> {
-    /// # Safety
-    ///
-    /// `parent` must outlive the handoff.
-    pub(super) unsafe fn new(parent: &Parent<MaybeUninit<Y>>) -> Handoff<Y, S> {
+impl<S> Handoff<S> {
+    pub(super) fn new() -> Handoff<S> {
         Handoff {
-            parent,
             sent: UnsafeCell::new(MaybeUninit::uninit()),
             closing: Cell::new(Closing::No),
             resumer_unwinds: Cell::new(thread::panicking()),
@@ -134,8 +129,8 @@ impl<Y, S> Handoff<Y, S> {
 
 /// A handoff to yield through.
 pub(super) struct Port<Y, S> {
-    handoff: *const Handoff<Y, S>,
-    /// That of the handoff. Kept beside it, for the way back begins here: one load less to wait for.
+    handoff: *const Handoff<S>,
+    /// The way back of the generator that the handoff belongs to.
     parent: *const Parent<MaybeUninit<Y>>,
 }
 
@@ -155,14 +150,14 @@ impl<Y, S> Port<Y, S> {
 
     /// # Safety
     ///
-    /// The port must only be used while the generator that owns `handoff` runs, on its stack or on one that was
+    /// Both must belong to one generator. The port must only be used while that runs, on its stack or on one that was
     /// resumed from there.
-    pub(super) unsafe fn to(handoff: &Handoff<Y, S>) -> Port<Y, S> {
-        Port { handoff, parent: handoff.parent }
+    pub(super) unsafe fn to(handoff: &Handoff<S>, parent: &Parent<MaybeUninit<Y>>) -> Port<Y, S> {
+        Port { handoff, parent }
     }
 
     #[inline(always)]
-    fn handoff(&self) -> &Handoff<Y, S> {
+    fn handoff(&self) -> &Handoff<S> {
         // SAFETY: the generator that owns the handoff runs (see `to`), so its first frame is alive.
         unsafe { &*self.handoff }
     }

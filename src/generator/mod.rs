@@ -297,10 +297,6 @@ impl<Y, S, R> Generator<Y, S, R> {
         self.engine.keep_return(value);
     }
 
-    fn holds_return(&self) -> bool {
-        self.engine.holds_return()
-    }
-
     fn can_start(&self) -> Result<(), StartError> {
         match self.engine.state() {
             State::Created => Ok(()),
@@ -332,19 +328,6 @@ impl<Y, S, R> Generator<Y, S, R> {
             State::Suspended => Ok(self.engine.resume_anyhow(first)),
             _ => Err(self.refuse(first)),
         }
-    }
-
-    /// Keeps everybody else from resuming it while it stands in and waits.
-    pub(in crate::generator) fn hold(&self) -> impl Drop + use<'_, Y, S, R> {
-        self.engine.hold()
-    }
-
-    pub(in crate::generator) fn resume(&self, value: S) -> Outcome<Y, R> {
-        self.engine.resume_anyhow(value)
-    }
-
-    pub(in crate::generator) fn exit(&self, closing: Closing) -> Outcome<Y, R> {
-        self.engine.exit(closing)
     }
 }
 

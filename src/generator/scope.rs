@@ -199,7 +199,7 @@ impl<Y, S, R> Close for Generator<Y, S, R> {
     }
 
     fn is_spent(&self) -> bool {
-        self.state() == super::State::Closed && !self.holds_return()
+        self.state() == super::State::Closed && !self.engine.holds_return()
     }
 }
 

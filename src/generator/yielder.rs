@@ -32,7 +32,7 @@ use crate::error::{DelegateError, Exit, SendError};
 /// assert_eq!(numbers, [3, 2, 1]);
 /// ```
 pub struct Yielder<Y, S = ()> {
-    pub(super) own: Handoff<Y, S>,
+    pub(super) own: Handoff<S>,
     /// Set once, before the body begins.
     port: Cell<Port<Y, S>>,
     pub(super) delegates: Cell<bool>,
@@ -40,8 +40,8 @@ pub struct Yielder<Y, S = ()> {
 
 impl<Y, S> Yielder<Y, S> {
     /// Its port leads nowhere yet.
-    pub(super) fn new(own: Handoff<Y, S>) -> Self {
-        Yielder { own, port: Cell::new(Port::nowhere()), delegates: Cell::new(false) }
+    pub(super) fn new() -> Self {
+        Yielder { own: Handoff::new(), port: Cell::new(Port::nowhere()), delegates: Cell::new(false) }
     }
 
     pub(super) fn open(&self, port: Port<Y, S>) {
@@ -212,8 +212,9 @@ impl<Y, S> Yielder<Y, S> {
     ///
     /// # Errors
     ///
-    /// [`DelegateError::Exit`] when this generator is being closed: `inner` has been closed then.
-    /// [`DelegateError::Refused`] when `inner` does not wait at a yield; it gives `first` back.
+    /// [`DelegateError::Exit`] when this generator is being closed: `inner` has been closed then. (In a destructor
+    /// while the body unwinds it is left where it waits.) [`DelegateError::Refused`] when `inner` does not wait at a
+    /// yield; it gives `first` back.
     ///
     /// # Panics
     ///
@@ -244,13 +245,13 @@ impl<Y, S> Yielder<Y, S> {
         // An inner generator that we started yields straight through our port, and comes back here only when it has
         // ended. One that was started before yields to us: pass its items on, and let nobody else have it meanwhile.
         while let Outcome::Yielded(value) = outcome {
-            let held = inner.hold();
+            let held = inner.engine.hold();
             let order = self.port().pass(value);
             drop(held);
             outcome = match order {
-                Order::Value(sent) => inner.resume(sent),
-                Order::Exit => inner.exit(Closing::Asked),
-                Order::ForcedExit => inner.exit(Closing::Forced),
+                Order::Value(sent) => inner.engine.resume_anyhow(sent),
+                Order::Exit => inner.engine.exit(Closing::Asked),
+                Order::ForcedExit => inner.engine.exit(Closing::Forced),
                 // This body unwinds. The inner one stays where it is, for its owner to close.
                 Order::Refused => {
                     self.delegates.set(delegated);

@@ -219,7 +219,7 @@ fn a_forgotten_reference_changes_nothing() {
             closed = true;
         });
         let _ = generator.start().unwrap();
-        #[allow(clippy::forget_non_drop, forgetting_references)]
+        #[expect(forgetting_references, reason = "that this does nothing is what is shown")]
         std::mem::forget(generator);
     });
     assert!(closed);
