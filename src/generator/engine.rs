@@ -133,7 +133,7 @@ impl<Y, S, R> Engine<Y, S, R> {
         let run = move |parent: &Parent<MaybeUninit<Y>>| unsafe { run_body(engine, port, parent) };
         // SAFETY: in the state `Created` there is no fiber and nobody looks for one. `run` does not unwind. What the body
         // borrows is `'static`, or outlives the scope that ends the body before it returns.
-        unsafe { (*self.fiber.get()).write(Fiber::new(stack, run)) };
+        unsafe { (*self.fiber.get()).write(Fiber::<_, _>::new(stack, run)) };
         let turn = self.switch();
         if thread::panicking() {
             self.forget_resumer(&turn);

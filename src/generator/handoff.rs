@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{panic, ptr, thread};
 
+use super::mark::{self, Mark};
 use super::switch::Parent;
 
 /// What a body gets for a yield.
@@ -47,6 +48,8 @@ pub(super) struct Handoff<S> {
     /// Holds a value from a resume until the body wakes.
     sent: UnsafeCell<MaybeUninit<S>>,
     closing: Cell<Closing>,
+    /// That of the last resume: see [`mark`].
+    mark: Cell<Mark>,
     /// Whether whoever resumed the generator is unwinding. Only then is it looked at, and only then is it written.
     resumer_unwinds: Cell<bool>,
     /// Since the body was unwound by [`Port::raise_exit`]: how many payloads of that there are. Any of them may unwind.
@@ -75,6 +78,7 @@ impl<S> Handoff<S> {
         Handoff {
             sent: UnsafeCell::new(MaybeUninit::uninit()),
             closing: Cell::new(Closing::No),
+            mark: Cell::new(mark::current()),
             resumer_unwinds: Cell::new(thread::panicking()),
             exit: Cell::new(None),
             abandoned: Cell::new(false),
@@ -86,6 +90,7 @@ impl<S> Handoff<S> {
     pub(super) fn send(&self, value: S) {
         // SAFETY: the body is suspended, so nobody reads the value; the last one was taken when the body woke.
         unsafe { (*self.sent.get()).write(value) };
+        self.mark.set(mark::current());
     }
 
     pub(super) fn resumer_unwinds(&self, unwinds: bool) {
@@ -95,6 +100,7 @@ impl<S> Handoff<S> {
     /// Says that the body is to end when it wakes.
     pub(super) fn begin_closing(&self, closing: Closing) {
         self.closing.set(closing);
+        self.mark.set(mark::current());
     }
 
     /// The body has stopped without having ended. So it does not unwind, whatever payload somebody may have kept.
@@ -125,6 +131,16 @@ impl<S> Handoff<S> {
         self.exit.set(exit);
         answer
     }
+}
+
+#[cold]
+#[inline(never)]
+#[track_caller]
+fn out_of_a_scope() -> ! {
+    panic!(
+        "a generator must not yield while a scope that was opened in its body is open, nor in a task that did not resume \
+         it: yield after the scope, or read the generator through a task of its own"
+    );
 }
 
 /// A handoff to yield through.
@@ -173,12 +189,22 @@ impl<Y, S> Port<Y, S> {
     }
 
     /// Hands `value` to the resumer and stops until it is resumed. A refused value is dropped.
+    ///
+    /// # Panics
+    ///
+    /// When a scope that was opened since the last resume is still open, and when another task than the one that
+    /// resumed the generator calls this.
     #[inline(always)]
+    #[track_caller]
     pub(super) fn pass(self, value: Y) -> Order<S> {
         if thread::panicking() && self.handoff().refuses_while_unwinding() {
             return Order::Refused;
         }
-        // SAFETY: the generator runs, and this code on its stack or on one resumed from it (see `to`).
+        if self.handoff().mark.get() != mark::current() {
+            out_of_a_scope();
+        }
+        // SAFETY: the generator runs, and this code on its stack or on one resumed from it: see `to`, and for a port
+        // that another task borrows, `mark`.
         unsafe { (*self.parent).suspend(MaybeUninit::new(value)) };
         match self.handoff().closing.get() {
             // SAFETY: the body was resumed and is not being closed, so a value was left for it, which is taken here.

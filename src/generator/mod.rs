@@ -17,9 +17,10 @@ mod closing;
 mod engine;
 mod handoff;
 mod iterate;
+pub(crate) mod mark;
 pub mod pipeline;
 mod scope;
-mod switch;
+pub(crate) mod switch;
 mod yielder;
 
 use std::fmt;

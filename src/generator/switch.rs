@@ -12,6 +12,7 @@
 
 use std::mem;
 use std::num::NonZeroUsize;
+use std::ptr::NonNull;
 
 use corosensei::stack::valgrind::ValgrindStackRegistration;
 use corosensei::{Coroutine, CoroutineResult, Yielder as Link};
@@ -22,36 +23,46 @@ use crate::stack::Stack;
 ///
 /// Dropping it gives its stack back to the pool. Invariant: a fiber is never dropped while it is suspended, for corosensei
 /// would unwind it in a way that neither can be answered nor ends for certain. Forget it instead, which leaks its slot.
-pub(super) struct Fiber<Y, R> {
-    coroutine: Coroutine<(), Y, R, OnStack>,
+///
+/// `ROOM` bytes at the hot end of its stack are left alone, for whoever made the fiber: a multiple of 16.
+pub(crate) struct Fiber<Y, R, const ROOM: usize = 0> {
+    coroutine: Coroutine<(), Y, R, OnStack<ROOM>>,
 }
 
 /// The way from a fiber back to its parent.
 #[repr(transparent)]
-pub(super) struct Parent<Y> {
+pub(crate) struct Parent<Y> {
     link: Link<(), Y>,
 }
 
 /// What a fiber did since it was resumed.
-pub(super) enum Turn<Y, R> {
+pub(crate) enum Turn<Y, R> {
     Suspended(Y),
     Returned(R),
 }
 
-impl<Y, R> Fiber<Y, R> {
+impl<Y, R, const ROOM: usize> Fiber<Y, R, ROOM> {
+    /// Where the room begins on a stack that a fiber is going to be made on.
+    #[inline]
+    pub(crate) fn room_on(stack: &Stack) -> NonNull<u8> {
+        const { assert!(ROOM % 16 == 0 && ROOM <= 1024) };
+        // SAFETY: the first page below the base is part of the stack.
+        unsafe { stack.top().sub(ROOM) }
+    }
+
     /// Prepares `body` to run on `stack`.
     ///
     /// # Safety
     ///
     /// `body` must not unwind. What it borrows must live until it has returned; for ever, if the fiber is forgotten.
     #[inline]
-    pub(super) unsafe fn new(stack: Stack, body: impl FnOnce(&Parent<Y>) -> R) -> Fiber<Y, R> {
+    pub(crate) unsafe fn new(stack: Stack, body: impl FnOnce(&Parent<Y>) -> R) -> Self {
         if stack.meet() {
             register_with_valgrind(&stack);
         }
         // SAFETY: the caller keeps what `body` borrows alive.
         let coroutine = unsafe {
-            Coroutine::with_stack_unchecked(OnStack(stack), move |link: &Link<(), Y>, ()| {
+            Coroutine::with_stack_unchecked(OnStack::<ROOM>(stack), move |link: &Link<(), Y>, ()| {
                 // SAFETY: `Parent` is a transparent wrapper of `Link`, and lives as long.
                 body(&*std::ptr::from_ref(link).cast::<Parent<Y>>())
             })
@@ -61,7 +72,7 @@ impl<Y, R> Fiber<Y, R> {
 
     /// Runs the fiber until it suspends or returns. Must not be called again once it has returned.
     #[inline(always)]
-    pub(super) fn resume(&mut self) -> Turn<Y, R> {
+    pub(crate) fn resume(&mut self) -> Turn<Y, R> {
         match self.coroutine.resume(()) {
             CoroutineResult::Yield(value) => Turn::Suspended(value),
             CoroutineResult::Return(value) => Turn::Returned(value),
@@ -77,19 +88,20 @@ impl<Y> Parent<Y> {
     /// The fiber whose parent this is must be running: the current stack is its own, or that of a fiber which was
     /// resumed, directly or not, from it.
     #[inline(always)]
-    pub(super) unsafe fn suspend(&self, value: Y) {
+    pub(crate) unsafe fn suspend(&self, value: Y) {
         self.link.suspend(value);
     }
 }
 
-struct OnStack(Stack);
+struct OnStack<const ROOM: usize>(Stack);
 
 // SAFETY: a `Stack` has a guard at its low end (see `stack::slab`), at least `stack::MIN_SIZE` bytes above it, and
 // a base that is aligned to 16 bytes. It stays where it is until it is dropped, and for ever if it is forgotten.
-unsafe impl corosensei::stack::Stack for OnStack {
+unsafe impl<const ROOM: usize> corosensei::stack::Stack for OnStack<ROOM> {
     #[inline]
     fn base(&self) -> NonZeroUsize {
-        self.0.base()
+        // Less than a page below the base: never zero.
+        NonZeroUsize::new(self.0.base().get() - ROOM).expect("a stack is larger than its room")
     }
 
     #[inline]

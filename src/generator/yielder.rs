@@ -110,6 +110,7 @@ impl<Y, S> Yielder<Y, S> {
     /// being dropped: somebody must end it. In a callback of C, through which nothing can be unwound, ask
     /// [`is_closing`](Yielder::is_closing) before a yield.
     #[inline(always)]
+    #[track_caller]
     pub fn try_yield(&self, value: Y) -> Result<S, Exit> {
         let port = self.port();
         match port.pass(value) {
@@ -219,6 +220,7 @@ impl<Y, S> Yielder<Y, S> {
     /// # Panics
     ///
     /// When the body of `inner` panics, with its panic.
+    #[track_caller]
     pub fn try_yield_from_started<R>(
         &self,
         inner: impl Borrow<Generator<Y, S, R>>,
@@ -229,19 +231,14 @@ impl<Y, S> Yielder<Y, S> {
     }
 
     /// Begins with `resume` and stays until `inner` has ended.
+    #[track_caller]
     fn delegate<R, E>(
         &self,
         inner: &Generator<Y, S, R>,
         resume: impl FnOnce() -> Result<Outcome<Y, R>, E>,
     ) -> Result<R, DelegateError<E>> {
-        let delegated = self.delegates.replace(true);
-        let mut outcome = match resume() {
-            Ok(outcome) => outcome,
-            Err(error) => {
-                self.delegates.set(delegated);
-                return Err(DelegateError::Refused(error));
-            }
-        };
+        let _delegates = Delegating { flag: &self.delegates, before: self.delegates.replace(true) };
+        let mut outcome = resume().map_err(DelegateError::Refused)?;
         // An inner generator that we started yields straight through our port, and comes back here only when it has
         // ended. One that was started before yields to us: pass its items on, and let nobody else have it meanwhile.
         while let Outcome::Yielded(value) = outcome {
@@ -253,13 +250,9 @@ impl<Y, S> Yielder<Y, S> {
                 Order::Exit => inner.engine.exit(Closing::Asked),
                 Order::ForcedExit => inner.engine.exit(Closing::Forced),
                 // This body unwinds. The inner one stays where it is, for its owner to close.
-                Order::Refused => {
-                    self.delegates.set(delegated);
-                    return Err(DelegateError::Exit(Exit));
-                }
+                Order::Refused => return Err(DelegateError::Exit(Exit)),
             };
         }
-        self.delegates.set(delegated);
         let port = self.port();
         match outcome {
             Outcome::Panicked(payload) => panic::resume_unwind(payload),
@@ -271,6 +264,18 @@ impl<Y, S> Yielder<Y, S> {
                 unreachable!("it exits only when this body does, and the loop took its yields")
             }
         }
+    }
+}
+
+/// For as long as another generator stands in.
+struct Delegating<'a> {
+    flag: &'a Cell<bool>,
+    before: bool,
+}
+
+impl Drop for Delegating<'_> {
+    fn drop(&mut self) {
+        self.flag.set(self.before);
     }
 }
 

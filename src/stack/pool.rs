@@ -71,6 +71,12 @@ impl Stack {
         self.header.addr()
     }
 
+    /// The base as a pointer, for whoever keeps something of theirs below it.
+    #[inline]
+    pub(crate) fn top(&self) -> NonNull<u8> {
+        self.header.cast()
+    }
+
     /// The lowest address of the stack's slot, guard included.
     #[inline]
     pub(crate) fn limit(&self) -> NonZeroUsize {
