@@ -26,13 +26,25 @@ compile_error!("ropewalk needs a system with mmap and signals: Linux, macOS or a
 pub mod generator;
 pub mod stack;
 
+mod clock;
+mod driver;
 mod error;
+mod list;
+mod primitive;
 mod report;
+mod scheduler;
+pub mod task;
+pub mod time;
 
-pub use error::{CloseError, DelegateError, Exit, SendError, StartError, ThrowError};
+pub use error::{
+    Cancelled, CloseError, DelegateError, Elapsed, ErrorGroup, Exit, Failure, JoinError, Reason, RemoteError,
+    SendError, StartError, ThrowError,
+};
 pub use generator::pipeline;
 pub use generator::{Generator, State, Step, Yielder, generate};
 pub use report::{Unraisable, Unraised, set_unraisable_hook};
+pub use scheduler::lowlevel;
+pub use scheduler::{Builder, Clock, Problem, RunError, Runtime, Unhandled, run};
 
 /// The programs in the documents, compiled and run as tests.
 #[cfg(doctest)]

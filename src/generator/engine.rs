@@ -27,7 +27,7 @@ use super::builder::Builder;
 use super::handoff::{Closing, Handoff, Port};
 use super::switch::{Fiber, Parent, Turn};
 use super::yielder::Yielder;
-use crate::stack::{self, Label};
+use crate::stack::{self, Label, LabelKind};
 
 /// Where a generator stands; Python's `inspect.getgeneratorstate`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -144,8 +144,9 @@ impl<Y, S, R> Engine<Y, S, R> {
     #[inline]
     fn label(&self) -> Label {
         match &self.options {
-            None => Label { name: None, created: self.created, sized: false },
+            None => Label { kind: LabelKind::Generator, name: None, created: self.created, sized: false },
             Some(options) => Label {
+                kind: LabelKind::Generator,
                 name: options.name_text().map(|name| name.as_bytes().into()),
                 created: self.created,
                 sized: options.is_sized(),

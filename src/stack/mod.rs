@@ -15,7 +15,7 @@ mod pool;
 mod shape;
 mod slab;
 
-pub(crate) use overflow::Label;
+pub(crate) use overflow::{Label, LabelKind};
 pub(crate) use pool::{Stack, acquire};
 pub(crate) use shape::Shape;
 pub use shape::{DEFAULT_GUARD_SIZE, DEFAULT_SIZE, MAX_SIZE, MIN_SIZE, default_size, set_default_size};

@@ -18,9 +18,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::shape::MAX_SIZE;
 use super::slab::{self, FoundSlot};
 
-/// Whom an overflow is blamed on: what its report says of the generator.
+/// What runs on a stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LabelKind {
+    Generator,
+    Task,
+}
+
+/// Whom an overflow is blamed on: what its report says of the generator or task.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Label {
+    pub(crate) kind: LabelKind,
     /// What the user calls it by, if they named it. Lives as long as anything runs on the stack.
     pub(crate) name: Option<ptr::NonNull<[u8]>>,
     /// Where the user created it.
@@ -35,6 +43,7 @@ pub(super) struct LabelCell {
     name: Cell<*const u8>,
     name_length: Cell<usize>,
     sized: Cell<bool>,
+    is_task: Cell<bool>,
 }
 
 impl LabelCell {
@@ -42,6 +51,7 @@ impl LabelCell {
     pub(super) fn set(&self, label: Label) {
         self.created.set(label.created);
         self.sized.set(label.sized);
+        self.is_task.set(label.kind == LabelKind::Task);
         match label.name {
             Some(name) => {
                 self.name.set(name.as_ptr().cast::<u8>());
@@ -176,7 +186,8 @@ fn report(slot: &FoundSlot, address: usize) {
     // its owner is the thread that faulted.
     let label = unsafe { &(*slot.header).label };
     let mut text = Text { bytes: [0; 1024], length: 0 };
-    text.push(b"\nropewalk: stack overflow in generator ");
+    text.push(b"\nropewalk: stack overflow in ");
+    text.push(if label.is_task.get() { b"task " } else { b"generator " });
     if label.name_length.get() > 0 {
         text.push(b"'");
         // SAFETY: the name lives as long as anything runs on the stack (see `Label`).
@@ -185,7 +196,7 @@ fn report(slot: &FoundSlot, address: usize) {
     }
     // SAFETY: the pointer is null or was made from a `&'static Location` by `set`.
     if let Some(created) = unsafe { label.created.get().as_ref() } {
-        text.push(b"created at ");
+        text.push(if label.is_task.get() { b"spawned at " } else { b"created at " });
         text.push(created.file().as_bytes());
         text.push(b":");
         text.push_number(created.line() as usize, 10);
@@ -203,7 +214,9 @@ fn report(slot: &FoundSlot, address: usize) {
             b"  that is the largest there is: recurse less deeply, or yield_from a generator at each level\n",
         );
     } else {
-        text.push(b"  raise it with generator::Builder::stack_size(");
+        text.push(b"  raise it with ");
+        text.push(if label.is_task.get() { b"task" } else { b"generator" });
+        text.push(b"::Builder::stack_size(");
         text.push_number(larger, 10);
         text.push(b")");
         if !label.sized.get() {

@@ -37,7 +37,19 @@ fn sources() -> Vec<(String, String)> {
 }
 
 /// Rooms and their floors, as in `docs/architecture.md`.
-const FLOORS: [(&str, u32); 4] = [("error", 0), ("report", 0), ("stack", 1), ("generator", 2)];
+const FLOORS: [(&str, u32); 11] = [
+    ("error", 0),
+    ("report", 0),
+    ("clock", 0),
+    ("list", 0),
+    ("primitive", 0),
+    ("stack", 1),
+    ("generator", 2),
+    ("driver", 3),
+    ("scheduler", 4),
+    ("task", 5),
+    ("time", 5),
+];
 
 fn room_of(file: &str) -> &str {
     file.split(['/', '.']).next().unwrap()

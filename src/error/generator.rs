@@ -1,7 +1,4 @@
-//! What can go wrong with a generator, and what is given back.
-//!
-//! An error that refused a value carries it. Misuse that a caller can look at is a value; what only a mistake in
-//! the program leads to panics, in the user's words.
+//! What can go wrong with a generator.
 
 use std::error::Error;
 use std::{fmt, io};

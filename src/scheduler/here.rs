@@ -1,0 +1,60 @@
+//! What runs on this thread: its scheduler, and the task whose turn it is.
+//!
+//! Invariants: `core` is null or points to a scheduler inside `run`, which outlives all its tasks. `task` is null while no
+//! task runs (the scheduler's own code, callbacks); else it is the task on whose stack the code runs, or on that of a
+//! generator which it resumed.
+
+#![allow(unsafe_code)]
+
+use std::cell::Cell;
+use std::ptr;
+
+use super::core::Core;
+use super::record::Record;
+
+pub(crate) struct Here {
+    pub(super) core: Cell<*const Core>,
+    pub(super) task: Cell<*const Record>,
+}
+
+thread_local! {
+    static HERE: Here = const { Here { core: Cell::new(ptr::null()), task: Cell::new(ptr::null()) } };
+}
+
+#[inline(always)]
+pub(super) fn core() -> *const Core {
+    HERE.with(|here| here.core.get())
+}
+
+#[inline(always)]
+pub(super) fn task() -> *const Record {
+    HERE.with(|here| here.task.get())
+}
+
+#[inline(always)]
+pub(super) fn set_task(task: *const Record) {
+    HERE.with(|here| here.task.set(task));
+}
+
+/// The scheduler of this thread, for code that runs under it.
+pub(super) fn lend_core<'a>() -> Option<&'a Core> {
+    // SAFETY: a scheduler outlives the code that runs under it, and no caller keeps the reference.
+    unsafe { core().as_ref() }
+}
+
+/// The running task, for code that runs in it.
+pub(super) fn lend_task<'a>() -> Option<&'a Record> {
+    // SAFETY: the running task is alive, and no caller keeps the reference.
+    unsafe { task().as_ref() }
+}
+
+pub(super) fn set_core(core: *const Core) {
+    HERE.with(|here| here.core.set(core));
+}
+
+#[cold]
+#[inline(never)]
+#[track_caller]
+pub(super) fn no_runtime() -> ! {
+    panic!("there is no scheduler on this thread: call this inside ropewalk::run")
+}

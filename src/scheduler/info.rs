@@ -1,0 +1,198 @@
+//! What can be said of tasks: who there is, what each waits for, and how they hang together.
+//!
+//! Invariant: user's code that says what a task waits for runs when nothing of the scheduler is being looked at, and cannot
+//! wait. So the task stays parked, with the words on its stack, while they are read.
+#![allow(unsafe_code)]
+
+use std::backtrace::Backtrace;
+use std::fmt;
+use std::panic::Location;
+use std::time::Duration;
+
+use super::backtrace;
+use super::branch::{Branch, Kind};
+use super::core::Core;
+use super::here;
+use super::record::{Record, State, TaskId, TaskRef};
+use crate::error::Reason;
+
+/// What is known of a task at one moment.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct TaskInfo {
+    /// Its number.
+    pub id: TaskId,
+    /// What it is called, if it has a name.
+    pub name: Option<String>,
+    /// Where it was spawned.
+    pub spawned: &'static Location<'static>,
+    /// What it does.
+    pub state: TaskState,
+    /// Why its waits fail, if they do.
+    pub cancelled: Option<Reason>,
+    /// The task in whose scope it is; `None` for one that belongs to no scope.
+    pub parent: Option<TaskId>,
+}
+
+/// What a task does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TaskState {
+    /// Waits for its first step; it has no stack yet.
+    New,
+    /// Could go on, and waits for its turn.
+    Ready,
+    /// Has its turn.
+    Running,
+    /// Waits for something.
+    Waiting {
+        /// What for.
+        what: String,
+        /// For how long. The clock is looked at after at most 64 steps of tasks, so that this can be a little too much.
+        waited: Duration,
+        /// The task that has it, if that is known.
+        holder: Option<TaskId>,
+    },
+    /// Has ended.
+    Ended,
+}
+
+impl fmt::Display for TaskInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "task {}", self.id)?;
+        if let Some(name) = &self.name {
+            write!(f, " '{name}'")?;
+        }
+        write!(f, " spawned at {}: {}", self.spawned, self.state)?;
+        match self.cancelled {
+            Some(reason) => write!(f, " (cancelled: {reason:?})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for TaskState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TaskState::New => f.write_str("new"),
+            TaskState::Ready => f.write_str("ready"),
+            TaskState::Running => f.write_str("running"),
+            TaskState::Ended => f.write_str("ended"),
+            TaskState::Waiting { what, waited, holder } => {
+                write!(f, "waits for {what} since {waited:?}")?;
+                match holder {
+                    Some(holder) => write!(f, ", held by task {holder}"),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+}
+
+impl TaskInfo {
+    pub(super) fn of(record: &Record, core: Option<&Core>) -> TaskInfo {
+        TaskInfo {
+            id: record.id,
+            name: record.name(),
+            spawned: record.spawned,
+            state: state_of(record, core),
+            cancelled: match record.state.get() {
+                State::Ended => None,
+                _ => record.is_cancelled(),
+            },
+            parent: parent_of(record),
+        }
+    }
+}
+
+fn state_of(record: &Record, core: Option<&Core>) -> TaskState {
+    match (record.state.get(), core) {
+        (State::New, _) => TaskState::New,
+        (State::Ready, _) => TaskState::Ready,
+        (State::Running, _) => TaskState::Running,
+        (State::Parked, Some(core)) => {
+            let (mut what, mut holder) = (String::new(), None);
+            // SAFETY: a parked task has a stack, and on it the words that say why. It stays parked: nothing can run it
+            // while this code does.
+            let (why, since) = unsafe {
+                let hot = &*record.hot.get();
+                (hot.why.get(), hot.since.get())
+            };
+            core.outside(|| {
+                // SAFETY: as above.
+                if let Some(why) = unsafe { why.as_ref() } {
+                    what = why.to_string();
+                    holder = why.holder();
+                }
+            });
+            let waited = Duration::from_nanos(core.clock().now().saturating_sub(since));
+            TaskState::Waiting { what, waited, holder }
+        }
+        (State::Ended, _) | (State::Parked, None) => TaskState::Ended,
+    }
+}
+
+fn parent_of(record: &Record) -> Option<TaskId> {
+    if record.state.get() == State::Ended {
+        return None;
+    }
+    let mut at = record.branch.parent();
+    // SAFETY: a task that has not ended hangs on branches that are alive; the owner of a frame is alive.
+    unsafe {
+        while let Some(branch) = at.as_ref() {
+            let owner = Branch::owner(at);
+            if let Some(owner) = owner.as_ref() {
+                return Some(owner.id);
+            }
+            at = branch.parent();
+        }
+    }
+    None
+}
+
+/// All tasks that have not ended, each with its depth in the tree of tasks; parents before children.
+pub(super) fn tasks(core: &Core) -> Vec<(TaskRef, usize)> {
+    let mut tasks = Vec::with_capacity(core.alive());
+    // Depths count branches; what is shown counts tasks.
+    let mut above: Vec<usize> = Vec::new();
+    let mut look = |branch: *const Branch, depth: usize| {
+        while above.last().is_some_and(|&last| last >= depth) {
+            above.pop();
+        }
+        // SAFETY: a branch of that kind is the first field of a record, which is alive.
+        unsafe {
+            if (*branch).kind() == Kind::Task {
+                tasks.push((TaskRef::to(branch.cast()), above.len()));
+                above.push(depth);
+            }
+        }
+    };
+    // SAFETY: the top is part of the core; nothing changes meanwhile.
+    unsafe { Branch::visit(core.top(), &mut look) };
+    tasks
+}
+
+/// The tree of tasks, as text.
+pub(super) fn report(core: &Core) -> String {
+    let mut text = String::new();
+    for (task, depth) in tasks(core) {
+        let info = TaskInfo::of(task.record(), Some(core));
+        text.push_str(&format!("{:indent$}{info}\n", "", indent = depth * 2));
+    }
+    text
+}
+
+/// A snapshot of all tasks of the runtime that this code runs under; what `inspect` shows.
+///
+/// With backtraces, each parked task is resumed for a moment to say where it stands.
+pub(crate) fn snapshot(backtraces: bool) -> Option<Vec<(TaskInfo, usize, Option<Backtrace>)>> {
+    // SAFETY: a scheduler outlives the code that runs under it.
+    let core = unsafe { here::core().as_ref() }?;
+    let tasks = tasks(core);
+    let show = |(task, depth): &(TaskRef, usize)| {
+        let record = task.record();
+        let trace = if backtraces { backtrace::of(record) } else { None };
+        (TaskInfo::of(record, Some(core)), *depth, trace)
+    };
+    Some(tasks.iter().map(show).collect())
+}

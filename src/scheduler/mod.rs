@@ -1,0 +1,135 @@
+//! The scheduler: many tasks, one thread. Tasks park and are woken; the loop runs those that are ready.
+//!
+//! Upper floors use what is named here; users get [`lowlevel`].
+
+mod alarm;
+mod backtrace;
+mod branch;
+mod cancel;
+mod chance;
+mod core;
+mod door;
+mod frame;
+mod handle;
+mod here;
+mod hot;
+mod info;
+mod local;
+pub mod lowlevel;
+mod park;
+mod queue;
+mod record;
+mod remote;
+mod runtime;
+mod ticket;
+mod timers;
+mod unhandled;
+mod wait_list;
+mod why;
+
+use std::any::Any;
+use std::panic::Location;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+pub use cancel::{CancelScope, Canceller};
+pub(crate) use frame::{Frame, FrameKind, with_frame};
+pub use handle::Handle;
+pub(crate) use handle::{Ends, Options, spawn, spawn_on};
+pub(crate) use park::{checkpoint, yield_now};
+pub use runtime::{Builder, Clock, RunError, Runtime, run};
+pub use unhandled::{Problem, Unhandled};
+
+use crate::clock::{NEVER, Nanos};
+use crate::error::{Cancelled, Reason};
+
+/// A panic that another one goes before.
+pub(crate) fn unhandled_panic(payload: Box<dyn std::any::Any + Send>) {
+    if let Some(core) = here::lend_core() {
+        core.unhandled(here::lend_task(), Problem::Panicked(&*payload));
+    }
+    crate::report::discard(payload);
+}
+
+/// The running task, as others see it.
+pub(crate) fn current_info() -> Option<info::TaskInfo> {
+    here::lend_task().map(|task| info::TaskInfo::of(task, here::lend_core()))
+}
+
+pub(crate) fn current_id() -> Option<record::TaskId> {
+    here::lend_task().map(|task| task.id)
+}
+
+pub(crate) fn all_info() -> Vec<info::TaskInfo> {
+    let tasks = info::snapshot(false).unwrap_or_default();
+    tasks.into_iter().map(|(task, ..)| task).collect()
+}
+
+#[track_caller]
+fn core() -> &'static core::Core {
+    here::lend_core().unwrap_or_else(|| here::no_runtime())
+}
+
+/// Who has just failed: the name of the running task, where it was spawned, and whether a wait of its was cancelled.
+pub(crate) fn failing_task() -> (Option<String>, &'static Location<'static>, bool) {
+    let task = here::lend_task().expect("an error of a task is noted in the task");
+    (task.name(), task.spawned, task.branch.was_delivered())
+}
+
+/// What the running task has set, or inherited.
+pub(crate) fn local(key: usize) -> Option<Rc<dyn Any>> {
+    here::lend_task()?.with_extras(|extras| extras?.locals.get(key))
+}
+
+/// Sets it, and returns what was there.
+///
+/// # Errors
+///
+/// There is no running task.
+pub(crate) fn set_local(key: usize, value: Option<Rc<dyn Any>>) -> Result<Option<Rc<dyn Any>>, Cancelled> {
+    let task = here::lend_task().ok_or(Cancelled::new(Reason::OutsideTask))?;
+    Ok(task.extras_mut(|extras| extras.locals.set(key, value)))
+}
+
+/// Parks the running task until `deadline`.
+#[track_caller]
+pub(crate) fn sleep_until(deadline: Nanos) -> Result<(), Cancelled> {
+    alarm::sleep_until(deadline)
+}
+
+pub(crate) use alarm::{LaterCall, call_at};
+
+/// The earliest deadline of what the running task stands in.
+pub(crate) fn effective_deadline() -> Option<Instant> {
+    here::lend_task()?;
+    instant(alarm::effective_deadline())
+}
+
+/// As an `Instant`, also where it is as far as never.
+#[track_caller]
+pub(crate) fn moment_as_instant(moment: Nanos) -> Instant {
+    core().clock().instant(moment)
+}
+
+/// Now, by the runtime's clock.
+#[track_caller]
+pub(crate) fn now() -> Instant {
+    let clock = core().clock();
+    clock.instant(clock.now())
+}
+
+/// `delay` from now.
+#[track_caller]
+pub(crate) fn after(delay: Duration) -> Nanos {
+    core().clock().after(delay)
+}
+
+#[track_caller]
+pub(crate) fn instant(moment: Nanos) -> Option<Instant> {
+    (moment != NEVER).then(|| core().clock().instant(moment))
+}
+
+#[track_caller]
+pub(crate) fn moment(instant: Option<Instant>) -> Nanos {
+    instant.map_or(NEVER, |instant| core().clock().moment(instant))
+}

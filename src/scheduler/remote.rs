@@ -1,0 +1,306 @@
+//! The way in from other threads: closures are posted, the scheduler runs them between the steps of its tasks.
+//!
+//! Invariant: whoever was told that a message arrived has it delivered; whoever was not has it back.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+
+use super::core::Core;
+use super::door::{Door, Mail};
+use super::handle::{self, Options};
+use super::here;
+use super::ticket::Ticket;
+use crate::driver::idle::IdleAlarm;
+use crate::error::RemoteError;
+
+pub(super) type Message = Box<dyn FnOnce() + Send>;
+
+/// The door of a scheduler, and how many other threads may still knock.
+pub(crate) struct Gate {
+    door: Door<Message, IdleAlarm>,
+    remotes: AtomicUsize,
+}
+
+impl Gate {
+    pub(super) fn new(alarm: IdleAlarm) -> Gate {
+        Gate { door: Door::new(alarm), remotes: AtomicUsize::new(0) }
+    }
+
+    #[inline]
+    pub(super) fn has_mail(&self) -> bool {
+        self.door.has_mail()
+    }
+
+    pub(super) fn take(&self) -> Mail<Message> {
+        self.door.take()
+    }
+
+    pub(super) fn fall_asleep(&self) -> bool {
+        self.door.fall_asleep()
+    }
+
+    pub(super) fn wake_up(&self) {
+        self.door.wake_up();
+    }
+
+    pub(super) fn close(&self) -> Mail<Message> {
+        self.door.close()
+    }
+
+    /// Whether anybody could still knock. A remote that goes after this has said yes knocks itself.
+    pub(super) fn has_remotes(&self) -> bool {
+        self.remotes.load(Ordering::Acquire) > 0
+    }
+}
+
+/// A handle to a runtime for other threads: `Send`, `Sync`, and cheap to clone.
+///
+/// While there is one, a runtime whose tasks all wait is not taken to be in deadlock: a message could come.
+///
+/// ```
+/// use ropewalk::lowlevel;
+/// use std::cell::Cell;
+/// use std::thread;
+///
+/// let sum = ropewalk::run(|| {
+///     let remote = lowlevel::remote();
+///     let worker = thread::spawn(move || remote.run(|| 20 + 22));    // Runs here, as a task.
+///     ropewalk::time::sleep(std::time::Duration::from_millis(1)).unwrap();
+///     while !worker.is_finished() {
+///         ropewalk::task::yield_now();
+///     }
+///     worker.join().unwrap()
+/// });
+/// assert_eq!(sum, Ok(42));
+/// ```
+pub struct Remote {
+    gate: Arc<Gate>,
+}
+
+/// The runtime is gone; this is what it was to do.
+pub struct Gone(pub Box<dyn FnOnce() + Send>);
+
+impl fmt::Debug for Gone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Gone(..)")
+    }
+}
+
+impl fmt::Display for Gone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        RemoteError::Gone.fmt(f)
+    }
+}
+
+impl std::error::Error for Gone {}
+
+/// A handle for other threads to the runtime that this code runs under.
+///
+/// # Panics
+///
+/// Outside of [`run`](crate::run).
+#[track_caller]
+pub fn remote() -> Remote {
+    with_core(|core| Remote::to(core.gate().clone()))
+}
+
+#[track_caller]
+fn with_core<R>(look: impl FnOnce(&Core) -> R) -> R {
+    match here::lend_core() {
+        Some(core) => look(core),
+        None => here::no_runtime(),
+    }
+}
+
+impl Remote {
+    fn to(gate: Arc<Gate>) -> Remote {
+        gate.remotes.fetch_add(1, Ordering::Relaxed);
+        Remote { gate }
+    }
+
+    /// Has `call` run on the runtime's thread, after what was posted before and between the steps of tasks.
+    ///
+    /// It must be short, and cannot wait: that is for [`spawn`](Remote::spawn). A panic goes to the runtime's hook.
+    ///
+    /// # Errors
+    ///
+    /// The runtime is gone: the closure comes back.
+    pub fn post(&self, call: impl FnOnce() + Send + 'static) -> Result<(), Gone> {
+        self.gate.door.push(Box::new(call)).map_err(Gone)
+    }
+
+    /// Spawns a task there. Another thread can wait for its result.
+    ///
+    /// # Errors
+    ///
+    /// The runtime is gone.
+    #[track_caller]
+    pub fn spawn<T: Send + 'static>(
+        &self,
+        task: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<RemoteTask<T>, RemoteError> {
+        let (sender, receiver) = mpsc::sync_channel(1);
+        let call = move || {
+            let handle = handle::spawn(
+                move || {
+                    // Nobody may be listening.
+                    let _ = sender.send(task());
+                },
+                Options::default(),
+            );
+            drop(handle);
+        };
+        self.post(call).map_err(|_| RemoteError::Gone)?;
+        Ok(RemoteTask { result: receiver })
+    }
+
+    /// Spawns a task there and blocks this *thread* until it has ended.
+    ///
+    /// # Errors
+    ///
+    /// The runtime is gone, or the task ended without a result.
+    ///
+    /// # Panics
+    ///
+    /// In a task: it would block all others.
+    pub fn run<T: Send + 'static>(
+        &self,
+        task: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, RemoteError> {
+        self.spawn(task)?.join()
+    }
+
+    /// Whether the runtime is still there. It may go right after.
+    pub fn is_alive(&self) -> bool {
+        !self.gate.door.is_closed()
+    }
+}
+
+impl Clone for Remote {
+    fn clone(&self) -> Remote {
+        Remote::to(self.gate.clone())
+    }
+}
+
+impl Drop for Remote {
+    fn drop(&mut self) {
+        if self.gate.remotes.fetch_sub(1, Ordering::Release) == 1 {
+            // The scheduler may sleep until somebody knocks, and now nobody could.
+            self.gate.door.knock();
+        }
+    }
+}
+
+impl fmt::Debug for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Remote").field("is_alive", &self.is_alive()).finish()
+    }
+}
+
+/// A task that another thread has spawned, as that thread sees it.
+#[derive(Debug)]
+pub struct RemoteTask<T> {
+    result: mpsc::Receiver<T>,
+}
+
+impl<T> RemoteTask<T> {
+    /// Blocks this *thread* until the task has ended.
+    ///
+    /// # Errors
+    ///
+    /// It panicked, or never ran because the runtime ended: [`RemoteError::Lost`].
+    ///
+    /// # Panics
+    ///
+    /// In a task: it would block all others.
+    #[track_caller]
+    pub fn join(self) -> Result<T, RemoteError> {
+        assert!(
+            here::lend_core().is_none(),
+            "this would block the thread, and all its tasks: wait in another thread"
+        );
+        self.result.recv().map_err(|_| RemoteError::Lost)
+    }
+
+    /// The result, if the task has ended.
+    ///
+    /// # Errors
+    ///
+    /// As for [`join`](RemoteTask::join).
+    pub fn try_join(&self) -> Option<Result<T, RemoteError>> {
+        match self.result.try_recv() {
+            Ok(value) => Some(Ok(value)),
+            Err(mpsc::TryRecvError::Empty) => None,
+            Err(mpsc::TryRecvError::Disconnected) => Some(Err(RemoteError::Lost)),
+        }
+    }
+}
+
+/// A [`Ticket`] that another thread can spend.
+pub struct RemoteTicket<T> {
+    remote: Remote,
+    /// Where the ticket itself is kept; `None` once it was spent.
+    key: Option<u64>,
+    values: PhantomData<fn(T)>,
+}
+
+impl<T: Send + 'static> Ticket<T> {
+    /// Lets another thread spend it.
+    ///
+    /// ```
+    /// use ropewalk::lowlevel::{self, Undo, Why};
+    /// use std::thread;
+    ///
+    /// let answer = ropewalk::run(|| {
+    ///     lowlevel::park(
+    ///         &Why::new("answer"),
+    ///         |ticket| {
+    ///             let ticket = ticket.into_remote();
+    ///             thread::spawn(move || ticket.wake(42));
+    ///         },
+    ///         || Undo::Done,
+    ///     )
+    /// });
+    /// assert_eq!(answer, Ok(42));
+    /// ```
+    pub fn into_remote(self) -> RemoteTicket<T> {
+        let (remote, key) = with_core(|core| (Remote::to(core.gate().clone()), core.keep(Box::new(self))));
+        RemoteTicket { remote, key: Some(key), values: PhantomData }
+    }
+}
+
+impl<T: Send + 'static> RemoteTicket<T> {
+    /// Ends the wait, if it is still open when the message arrives: it returns `value`.
+    ///
+    /// # Errors
+    ///
+    /// The runtime is gone.
+    pub fn wake(mut self, value: T) -> Result<(), RemoteError> {
+        let key = self.key.take().expect("it is spent once");
+        let spend = move || {
+            let kept = with_core(|core| core.give_up(key));
+            if let Some(ticket) = kept.and_then(|kept| kept.downcast::<Ticket<T>>().ok()) {
+                // The wait may be over: then nobody wants the value.
+                let _ = ticket.wake(value);
+            }
+        };
+        self.remote.post(spend).map_err(|_| RemoteError::Gone)
+    }
+}
+
+impl<T> Drop for RemoteTicket<T> {
+    fn drop(&mut self) {
+        if let Some(key) = self.key {
+            // If the runtime is gone, so is the ticket.
+            let _ = self.remote.post(move || drop(with_core(|core| core.give_up(key))));
+        }
+    }
+}
+
+impl<T> fmt::Debug for RemoteTicket<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RemoteTicket").finish_non_exhaustive()
+    }
+}

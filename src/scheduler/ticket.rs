@@ -1,0 +1,180 @@
+//! Waits of any kind: a sleeper leaves a *ticket* with whoever will wake it and says how to take it back, its *undo*.
+//!
+//! A ticket can be kept anywhere, for ever. Whoever spends it after the wait is over gets back what it would have given.
+//!
+//! Invariant: `slot` of a task points to a slot for `T` on its own stack while a wait is open for which there is a
+//! `Ticket<T>`.
+#![allow(unsafe_code)]
+
+use std::cell::Cell;
+use std::fmt;
+use std::marker::PhantomData;
+
+use super::core::Core;
+use super::here;
+use super::hot::{Cancel, Outcome};
+use super::park::{self, Slot};
+use super::record::{TaskId, TaskRef};
+use super::why::Why;
+use crate::error::Cancelled;
+use crate::generator::mark::{self, Mark};
+
+/// The right to wake one wait of one task, with a value.
+pub struct Ticket<T> {
+    task: TaskRef,
+    wait: u64,
+    values: PhantomData<Cell<Option<T>>>,
+}
+
+/// What has become of an operation that a cancelled waiter has taken back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use]
+pub enum Undo {
+    /// It is taken back: it had no effect, and never will.
+    Done,
+    /// It cannot be taken back at once: the answer will come, and must be waited for.
+    Later,
+}
+
+impl<T> Ticket<T> {
+    /// Ends the wait: it returns `value`.
+    ///
+    /// # Errors
+    ///
+    /// The wait is over: the value comes back.
+    pub fn wake(self, value: T) -> Result<(), T> {
+        // SAFETY: the ticket keeps the record alive. While the wait is open, its task is alive, its slot is one for `T`,
+        // and there is a scheduler.
+        unsafe {
+            let task = self.task.as_ptr();
+            let Some(core) = here::core().as_ref() else { return Err(value) };
+            if !core.is_waiting(task, self.wait) {
+                return Err(value);
+            }
+            let slot = park::hot(task).slot.get().cast::<Slot<T>>();
+            (*slot).set(Some(value));
+            core.wake(task, self.wait);
+        }
+        Ok(())
+    }
+
+    /// Whether the wait is still open.
+    pub fn is_waiting(&self) -> bool {
+        // SAFETY: the ticket keeps the record alive.
+        unsafe { here::core().as_ref().is_some_and(|core| core.is_waiting(self.task.as_ptr(), self.wait)) }
+    }
+
+    /// The task that waits, or waited.
+    pub fn task(&self) -> TaskId {
+        self.task.record().id
+    }
+}
+
+impl<T> fmt::Debug for Ticket<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Ticket(task {}, wait {})", self.task(), self.wait)
+    }
+}
+
+/// Parks the running task until its ticket is spent; returns what it was spent with.
+///
+/// `register` hands the ticket to whoever will wake the task, and may spend it itself. When the wait is cancelled, `undo`
+/// takes back what `register` arranged, and says whether that is done: if not, the wait goes on until the ticket is
+/// spent after all, and cannot be cancelled any more. Neither may wait.
+///
+/// ```
+/// use ropewalk::lowlevel::{self, Ticket, Undo, Why};
+/// use ropewalk::task;
+/// use std::cell::Cell;
+/// use std::rc::Rc;
+///
+/// ropewalk::run(|| {
+///     // A cell that can be filled once, and waited for.
+///     let waiting: Rc<Cell<Option<Ticket<&str>>>> = Rc::default();
+///     let reader = task::spawn({
+///         let waiting = waiting.clone();
+///         move || lowlevel::park(&Why::new("value"), |ticket| waiting.set(Some(ticket)), || Undo::Done)
+///     });
+///     task::yield_now();
+///     waiting.take().unwrap().wake("filled").unwrap();
+///     assert_eq!(reader.join().unwrap(), Ok("filled"));
+/// });
+/// ```
+///
+/// # Cancellation
+///
+/// A ticket may still be spent after the wait was cancelled, until the task runs: then the value is returned. A wait that
+/// returns [`Cancelled`] had no effect, if `undo` keeps its word.
+///
+/// # Errors
+///
+/// [`Cancelled`]; if that was known before, `register` is not called.
+///
+/// # Panics
+///
+/// Outside of [`run`](crate::run). A panic of `register` goes on; its ticket is void then.
+#[track_caller]
+pub fn park<T>(
+    why: &Why<'_>,
+    register: impl FnOnce(Ticket<T>),
+    undo: impl FnOnce() -> Undo,
+) -> Result<T, Cancelled> {
+    let (core, task) = park::may_wait()?;
+    let slot: Slot<T> = Cell::new(None);
+    // SAFETY: the task runs, and this is its code; between here and the end of the wait it is in no other.
+    unsafe {
+        let hot = park::hot(task);
+        let wait = park::begin(task);
+        hot.slot.set((&raw const slot).cast());
+        let _void = Void(hot);
+        let ticket = Ticket { task: TaskRef::to(task), wait, values: PhantomData };
+        without_waiting(core, || register(ticket));
+        // Cancelled while it was arranged: nobody would come to say so.
+        let cancelled = (*park::current_branch()).effective().is_some();
+        if cancelled && hot.outcome.get() == Outcome::Waiting {
+            hot.outcome.set(Outcome::Asked);
+        }
+        let mut outcome = park::park(core, task, why, Cancel::Asks);
+        if outcome == Outcome::Asked {
+            let undone = without_waiting(core, undo);
+            outcome = hot.outcome.get();
+            if outcome == Outcome::Asked && undone == Undo::Later {
+                hot.outcome.set(Outcome::Waiting);
+                outcome = park::park(core, task, why, Cancel::Never);
+            }
+        }
+        match slot.take() {
+            Some(value) => Ok(value),
+            None => {
+                debug_assert_eq!(outcome, Outcome::Asked);
+                Err(park::cancelled())
+            }
+        }
+    }
+}
+
+/// Decides a wait when it is over, whatever ended it.
+struct Void<'a>(&'a super::hot::Hot);
+
+impl Drop for Void<'_> {
+    fn drop(&mut self) {
+        self.0.slot.set(std::ptr::null());
+        if self.0.outcome.get().is_open() {
+            self.0.outcome.set(Outcome::Cancelled);
+        }
+    }
+}
+
+/// Runs code of a task in which waits fail, and yields of generators are refused.
+fn without_waiting<R>(core: &Core, code: impl FnOnce() -> R) -> R {
+    struct Restore(*const super::record::Record, Mark);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            here::set_task(self.0);
+            mark::set(self.1);
+        }
+    }
+    let _restore = Restore(here::task(), mark::set(Mark(std::ptr::from_ref(core).cast())));
+    here::set_task(std::ptr::null());
+    code()
+}

@@ -1,0 +1,107 @@
+//! Ticks at regular times.
+
+use std::time::{Duration, Instant};
+
+use super::{now, sleep_until};
+use crate::error::Cancelled;
+
+/// Ticks at regular times. See [`interval`].
+#[derive(Clone, Debug)]
+pub struct Interval {
+    next: Instant,
+    period: Duration,
+    missed: Missed,
+}
+
+/// What an [`Interval`] does about ticks whose time passed while nobody waited.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Missed {
+    /// They come at once, one after another, until none is left.
+    Burst,
+    /// They are left out; the rhythm stays.
+    #[default]
+    Skip,
+    /// The next one comes a whole period after the late one.
+    Delay,
+}
+
+/// Ticks every `period`; the first tick is now.
+///
+/// ```
+/// use ropewalk::{Clock, Runtime, time};
+/// use std::time::Duration;
+///
+/// Runtime::builder().clock(Clock::Virtual).build().run(|| {
+///     let began = time::now();
+///     let mut ticks = time::interval(Duration::from_secs(10));
+///     for tick in 0..3 {
+///         let at = ticks.tick().unwrap();
+///         assert_eq!(at - began, Duration::from_secs(10) * tick);
+///     }
+/// });
+/// ```
+///
+/// # Panics
+///
+/// A period of zero. Outside of [`run`](crate::run).
+#[track_caller]
+pub fn interval(period: Duration) -> Interval {
+    interval_at(now(), period)
+}
+
+/// Ticks at `first`, and then every `period`.
+///
+/// # Panics
+///
+/// A period of zero.
+#[track_caller]
+pub fn interval_at(first: Instant, period: Duration) -> Interval {
+    assert!(!period.is_zero(), "the period of an interval must not be zero");
+    Interval { next: first, period, missed: Missed::default() }
+}
+
+impl Interval {
+    /// What to do about ticks that were missed.
+    #[must_use]
+    pub fn missed(mut self, missed: Missed) -> Interval {
+        self.missed = missed;
+        self
+    }
+
+    /// Waits for the next tick and returns the moment it was for.
+    ///
+    /// # Cancellation
+    ///
+    /// The tick is not lost: the next call waits for it again.
+    ///
+    /// # Errors
+    ///
+    /// [`Cancelled`].
+    ///
+    /// # Panics
+    ///
+    /// Outside of [`run`](crate::run).
+    #[track_caller]
+    pub fn tick(&mut self) -> Result<Instant, Cancelled> {
+        sleep_until(self.next)?;
+        let tick = self.next;
+        let now = now();
+        self.next = match self.missed {
+            Missed::Burst => tick + self.period,
+            Missed::Delay => now.max(tick) + self.period,
+            Missed::Skip => {
+                let late = now.saturating_duration_since(tick).as_nanos();
+                let periods = late / self.period.as_nanos() + 1;
+                tick + Duration::from_nanos(
+                    u64::try_from(periods * self.period.as_nanos()).unwrap_or(u64::MAX),
+                )
+            }
+        };
+        Ok(tick)
+    }
+
+    /// When the next tick is due.
+    pub fn next_tick(&self) -> Instant {
+        self.next
+    }
+}
