@@ -19,8 +19,8 @@ use std::time::{Duration, Instant};
 /// Processes for each contender: enough for a median that one bad layout of memory does not move.
 const ROUNDS: usize = 5;
 
-/// After so long a play counts as hung. The slowest honest one takes half of that.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// After so long a play counts as hung. The slowest honest one takes a quarter of that.
+const PATIENCE: Duration = Duration::from_secs(40);
 
 /// The same in a test, where nothing takes a second.
 const PATIENCE_IN_TEST: Duration = Duration::from_secs(20);
@@ -265,10 +265,11 @@ fn parse(output: &str) -> Vec<(String, f64)> {
         .collect()
 }
 
-/// What a dying process said, short enough for a table.
+/// What a dying process said, short enough for a table, and without where in whose source it stands.
 fn first_words(complaint: &str) -> String {
-    let lines: Vec<&str> = complaint.lines().filter(|line| !line.trim().is_empty()).take(2).collect();
-    lines.join(" ").replace('|', "/").chars().take(160).collect()
+    let telling = |line: &&str| !(line.trim().is_empty() || line.contains("panicked at"));
+    let line = complaint.lines().find(telling).unwrap_or("without a word");
+    line.replace('|', "/").chars().take(120).collect()
 }
 
 /// Nanoseconds for each of `count` operations, since `began`.
