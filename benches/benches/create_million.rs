@@ -53,10 +53,10 @@ impl Watch {
         let run = nanoseconds_each(self.run, self.tasks);
         let (kept, _) = Memory::now().since_each(self.before, self.tasks);
         vec![
-            ("1. ns to create", self.created),
-            ("2. bytes each", self.bytes),
-            ("3. ns to run and join", run),
-            ("4. bytes each, after the run", kept),
+            ("ns to create", self.created),
+            ("bytes each", self.bytes),
+            ("ns to run and join", run),
+            ("bytes each, after the run", kept),
         ]
     }
 }

@@ -56,15 +56,15 @@ impl Watch {
         let seconds = self.began.elapsed().as_secs_f64();
         let (resident, page_tables) = Memory::now().since_each(self.before, self.tasks);
         self.figures.extend([
-            ("1. s until all wait", seconds),
-            ("2. bytes each", resident),
-            ("3. bytes of page tables each", page_tables),
+            ("s until all wait", seconds),
+            ("bytes each", resident),
+            ("bytes of page tables each", page_tables),
         ]);
         self.began = Instant::now();
     }
 
     fn all_ended(mut self) -> Vec<Figure> {
-        self.figures.push(("4. ns to wake, run and join", nanoseconds_each(self.began, self.tasks)));
+        self.figures.push(("ns to wake, run and join", nanoseconds_each(self.began, self.tasks)));
         self.figures
     }
 }

@@ -6,11 +6,13 @@
 //! itself. *Posts*: a thread posts closures that count one up, as fast as it can, to a scheduler that starts idle;
 //! from the first post until the last has run. Not counted: starting threads and schedulers.
 //!
-//! The wake-up of a core that sleeps is the largest part, in a virtual machine above all: run it on two cores and, with
-//! `taskset`, on one, where nobody has to wake a core, and compare with the floor of the same run.
+//! The wake-up of a core that sleeps is the largest part, in a virtual machine above all. So the partner is once on the
+//! scheduler's own core, where no core has to be woken, and once on another; left to itself, the system chooses now this
+//! and now that. `taskset` must leave two cores for it.
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
+use std::mem;
 use std::pin::pin;
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -34,14 +36,19 @@ type Work = Box<dyn FnOnce() + Send>;
 
 fn main() -> ExitCode {
     let mut contest = Contest::new();
-    contest.case("round trip");
-    #[cfg(feature = "scheduler")]
-    contest.enter("ropewalk", of_ropewalk::round_trips);
-    contest.enter("two threads", thread_round_trips);
-    contest.enter("tokio LocalRuntime", future_round_trips::<tokio::InLocalRuntime>);
-    contest.enter("tokio LocalRuntime, with drivers", future_round_trips::<tokio::WithDrivers>);
-    contest.enter("smol LocalExecutor", future_round_trips::<smol::Smol>);
-    contest.enter("may, one worker", may_round_trips);
+    for on in [Cores::One, Cores::Two] {
+        contest.case(format!("round trip, cores: {on:?}"));
+        #[cfg(feature = "scheduler")]
+        contest.enter("ropewalk", move |scale| of_ropewalk::round_trips(scale, on));
+        contest.enter("two threads", move |scale| thread_round_trips(scale, on));
+        contest
+            .enter("tokio LocalRuntime", move |scale| future_round_trips::<tokio::InLocalRuntime>(scale, on));
+        contest.enter("tokio LocalRuntime, with drivers", move |scale| {
+            future_round_trips::<tokio::WithDrivers>(scale, on)
+        });
+        contest.enter("smol LocalExecutor", move |scale| future_round_trips::<smol::Smol>(scale, on));
+        contest.enter("may, one worker", move |scale| may_round_trips(scale, on));
+    }
     contest.case("posts");
     #[cfg(feature = "scheduler")]
     contest.enter("ropewalk", of_ropewalk::posts);
@@ -53,15 +60,57 @@ fn main() -> ExitCode {
     contest.hold()
 }
 
+/// How many cores the two threads have between them.
+#[derive(Clone, Copy, Debug)]
+enum Cores {
+    One,
+    Two,
+}
+
+impl Cores {
+    /// The scheduler's and the partner's. Where the process has only one core, they share it.
+    fn cores(self) -> (usize, usize) {
+        // SAFETY: an array of integers may be all zeros.
+        let mut allowed: libc::cpu_set_t = unsafe { mem::zeroed() };
+        // SAFETY: the kernel writes at most as much as it is told.
+        let done = unsafe { libc::sched_getaffinity(0, size_of_val(&allowed), &mut allowed) };
+        assert_eq!(done, 0);
+        let is_allowed = |&core: &usize| {
+            // SAFETY: reads one bit of the array, for `core` is below its size.
+            unsafe { libc::CPU_ISSET(core, &allowed) }
+        };
+        let mut cores = (0..libc::CPU_SETSIZE as usize).filter(is_allowed);
+        let own = cores.next_back().expect("this thread runs somewhere");
+        match self {
+            Cores::One => (own, own),
+            Cores::Two => (own, cores.next_back().unwrap_or(own)),
+        }
+    }
+}
+
+/// Keeps this thread on that core.
+fn stay_on(core: usize) {
+    // SAFETY: an array of integers may be all zeros.
+    let mut only: libc::cpu_set_t = unsafe { mem::zeroed() };
+    // SAFETY: writes one bit of the array, for `core` came out of one of the same size.
+    unsafe { libc::CPU_SET(core, &mut only) };
+    // SAFETY: the kernel reads as much as it is told.
+    let done = unsafe { libc::sched_setaffinity(0, size_of_val(&only), &only) };
+    assert_eq!(done, 0);
+}
+
 /// A thread that answers each call.
 struct Partner(thread::JoinHandle<()>);
 
 impl Partner {
-    /// Answers so often, then ends.
-    fn new(calls: usize, answer: impl Fn() + Send + 'static) -> (Partner, Arc<AtomicBool>) {
+    /// Answers so often, then ends. Whoever makes it stays on its core from here on.
+    fn new(on: Cores, calls: usize, answer: impl Fn() + Send + 'static) -> (Partner, Arc<AtomicBool>) {
+        let (own, other) = on.cores();
         let called = Arc::new(AtomicBool::new(false));
         let seen = called.clone();
+        stay_on(own);
         let thread = thread::spawn(move || {
+            stay_on(other);
             for _ in 0..calls {
                 while !seen.swap(false, Ordering::Acquire) {
                     thread::park();
@@ -83,10 +132,10 @@ fn timed(scale: Scale) -> impl Iterator<Item = ()> {
     (0..scale.of(ROUND_TRIPS)).map(|_| ())
 }
 
-fn thread_round_trips(scale: Scale) -> Vec<Figure> {
+fn thread_round_trips(scale: Scale, on: Cores) -> Vec<Figure> {
     let answered = Arc::new(AtomicBool::new(false));
     let (caller, answering) = (thread::current(), answered.clone());
-    let (partner, called) = Partner::new(scale.of(ROUND_TRIPS), move || {
+    let (partner, called) = Partner::new(on, scale.of(ROUND_TRIPS), move || {
         answering.store(true, Ordering::Release);
         caller.unpark();
     });
@@ -126,11 +175,11 @@ impl Answer {
     }
 }
 
-fn future_round_trips<F: Futures>(scale: Scale) -> Vec<Figure> {
+fn future_round_trips<F: Futures>(scale: Scale, on: Cores) -> Vec<Figure> {
     F::run(async move {
         let answer = Arc::new(Answer::default());
         let answering = answer.clone();
-        let (partner, called) = Partner::new(scale.of(ROUND_TRIPS), move || answering.give());
+        let (partner, called) = Partner::new(on, scale.of(ROUND_TRIPS), move || answering.give());
         let figures = Rc::new(Cell::new(Vec::new()));
         let found = figures.clone();
         // In a task: `block_on` may poll its own future by a shorter way.
@@ -149,12 +198,12 @@ fn future_round_trips<F: Futures>(scale: Scale) -> Vec<Figure> {
     })
 }
 
-fn may_round_trips(scale: Scale) -> Vec<Figure> {
+fn may_round_trips(scale: Scale, on: Cores) -> Vec<Figure> {
     may::May::run(move || {
         let coroutine = ::may::coroutine::current();
         let answered = Arc::new(AtomicBool::new(false));
         let answering = answered.clone();
-        let (partner, called) = Partner::new(scale.of(ROUND_TRIPS), move || {
+        let (partner, called) = Partner::new(on, scale.of(ROUND_TRIPS), move || {
             answering.store(true, Ordering::Release);
             coroutine.unpark();
         });
@@ -277,10 +326,10 @@ mod of_ropewalk {
         PLACE.with_borrow(Rc::clone)
     }
 
-    pub fn round_trips(scale: Scale) -> Vec<Figure> {
+    pub fn round_trips(scale: Scale, on: Cores) -> Vec<Figure> {
         Ropewalk::run(move || {
             let remote = ropewalk::remote();
-            let (partner, called) = Partner::new(scale.of(ROUND_TRIPS), move || {
+            let (partner, called) = Partner::new(on, scale.of(ROUND_TRIPS), move || {
                 ropewalk::post(&remote, || Ropewalk::wake(&place()));
             });
             let place = place();

@@ -155,9 +155,26 @@ fn bare<S: Sleepy>(scale: Scale) -> Vec<Figure> {
     })
 }
 
-/// The three columns of one sample.
-fn columns(alone: f64, within: f64) -> [Figure; 3] {
-    [("1. ns, timeout alone", within - alone), ("2. ns, operation", alone), ("3. ns, both", within)]
+/// The least of each that a process has seen: a difference of two disturbed samples would mean nothing.
+struct Least {
+    alone: f64,
+    within: f64,
+}
+
+impl Least {
+    fn new() -> Least {
+        Least { alone: f64::INFINITY, within: f64::INFINITY }
+    }
+
+    fn see(&mut self, alone: f64, within: f64) {
+        self.alone = self.alone.min(alone);
+        self.within = self.within.min(within);
+    }
+
+    fn figures(&self) -> Vec<Figure> {
+        let Least { alone, within } = *self;
+        vec![("ns, timeout alone", within - alone), ("ns, operation", alone), ("ns, both", within)]
+    }
 }
 
 fn timeouts<S: Sleepy>(scale: Scale, others: usize) -> Vec<Figure> {
@@ -165,11 +182,10 @@ fn timeouts<S: Sleepy>(scale: Scale, others: usize) -> Vec<Figure> {
     let (others, repetitions) = (scale.of(others), scale.of(TIMEOUTS));
     S::Futures::run(async move {
         let others = set_all::<S>(durations(others).collect()).await;
-        let figures = Rc::new(RefCell::new(Vec::new()));
-        let found = figures.clone();
+        let least = Rc::new(RefCell::new(Least::new()));
+        let seen = least.clone();
         S::Futures::join(S::Futures::spawn(async move {
-            // The first sample is to warm up.
-            for sample in 0..=scale.samples() {
+            for _ in 0..scale.samples() {
                 let began = Instant::now();
                 for _ in 0..repetitions {
                     S::Futures::yield_now().await;
@@ -180,14 +196,12 @@ fn timeouts<S: Sleepy>(scale: Scale, others: usize) -> Vec<Figure> {
                     assert!(black_box(S::timeout(LONG, S::Futures::yield_now()).await));
                 }
                 let within = nanoseconds_each(began, repetitions);
-                if sample > 0 {
-                    found.borrow_mut().extend(columns(alone, within));
-                }
+                seen.borrow_mut().see(alone, within);
             }
         }))
         .await;
         drop(others);
-        figures.take()
+        least.borrow().figures()
     })
 }
 
@@ -243,21 +257,18 @@ mod of_ropewalk {
         let (others, repetitions) = (scale.of(others), scale.of(TIMEOUTS));
         Ropewalk::run(move || {
             let others = fall_asleep(durations(others).collect());
-            let mut figures = Vec::new();
-            // The first sample is to warm up.
-            for sample in 0..=scale.samples() {
+            let mut least = Least::new();
+            for _ in 0..scale.samples() {
                 let began = Instant::now();
                 (0..repetitions).for_each(|_| Ropewalk::yield_now());
                 let alone = nanoseconds_each(began, repetitions);
                 let began = Instant::now();
                 (0..repetitions).for_each(|_| timeout(LONG, Ropewalk::yield_now));
                 let within = nanoseconds_each(began, repetitions);
-                if sample > 0 {
-                    figures.extend(columns(alone, within));
-                }
+                least.see(alone, within);
             }
             wake_all(others);
-            figures
+            least.figures()
         })
     }
 }

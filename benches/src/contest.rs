@@ -1,5 +1,8 @@
 //! A *contest*: several *contenders* do the same thing, and a table says what it cost each of them.
 //!
+//! A cell of the table is the least and the median of all samples of all plays, and in brackets the ratio of the median
+//! to ropewalk's.
+//!
 //! Made for what does not fit into a timed loop: schedulers that start and end, memory, and peers that die of it. Each
 //! *play* is a process of its own, so that nobody inherits another's heap, threads or bad luck; contenders take turns,
 //! so that a slow minute of the machine falls on all of them. A contender that dies or hangs is not asked again, and
@@ -65,8 +68,21 @@ pub struct Contest {
 /// What all plays of one contender gave.
 #[derive(Default)]
 struct Outcome {
-    figures: BTreeMap<String, Vec<f64>>,
+    figures: Vec<(String, Vec<f64>)>,
     died: Option<String>,
+}
+
+impl Outcome {
+    fn add(&mut self, column: String, value: f64) {
+        match self.figures.iter_mut().find(|(known, _)| *known == column) {
+            Some((_, values)) => values.push(value),
+            None => self.figures.push((column, vec![value])),
+        }
+    }
+
+    fn values(&self, column: &str) -> Option<&[f64]> {
+        self.figures.iter().find(|(known, _)| known == column).map(|(_, values)| values.as_slice())
+    }
 }
 
 impl Contest {
@@ -130,7 +146,7 @@ impl Contest {
                 match play_apart(index, test) {
                     Ok(figures) => {
                         for (column, value) in figures {
-                            outcome.figures.entry(column).or_default().push(value);
+                            outcome.add(column, value);
                         }
                     }
                     Err(reason) => outcome.died = Some(reason),
@@ -169,32 +185,33 @@ impl Contest {
 
 /// Least and median of each figure, and the ratio of the median to the reference's.
 fn print_table(case: &str, rows: &[(&str, &Outcome)]) {
-    let mut columns: Vec<&String> = rows.iter().flat_map(|(_, outcome)| outcome.figures.keys()).collect();
-    columns.sort();
-    columns.dedup();
+    let mut columns: Vec<&str> = Vec::new();
+    for (column, _) in rows.iter().flat_map(|(_, outcome)| &outcome.figures) {
+        if !columns.contains(&column.as_str()) {
+            columns.push(column);
+        }
+    }
     let reference = rows.iter().find(|(name, _)| *name == REFERENCE).map(|(_, outcome)| *outcome);
-    println!("\n| {case}: min / median, ratio | {} |", join(&columns, |column| column.to_string()));
-    println!("|---|{}", "---|".repeat(columns.len()));
+    println!("\n| {case} | {} |", columns.join(" | "));
+    println!("|---|{}", "---|".repeat(columns.len().max(1)));
     for (name, outcome) in rows {
-        let cells = join(&columns, |column| match (outcome.figures.get(*column), &outcome.died) {
-            (_, Some(reason)) => reason.clone(),
-            (None, None) => String::new(),
-            (Some(values), None) => {
-                let ratio = reference
-                    .and_then(|reference| reference.figures.get(*column))
-                    .map(|all| format!(", {:.2}", median(values) / median(all)));
-                let least = values.iter().copied().fold(f64::INFINITY, f64::min);
-                format!("{} / {}{}", short(least), short(median(values)), ratio.unwrap_or_default())
+        let cells = match &outcome.died {
+            Some(reason) => format!("{reason}{}", " |".repeat(columns.len().saturating_sub(1))),
+            None => {
+                columns.iter().map(|column| cell(column, outcome, reference)).collect::<Vec<_>>().join(" | ")
             }
-        });
-        // Whoever died in each round has no columns of its own where it is alone.
-        let cells = if columns.is_empty() { outcome.died.clone().unwrap_or_default() } else { cells };
+        };
         println!("| {name} | {cells} |");
     }
 }
 
-fn join<T>(items: &[T], text: impl Fn(&T) -> String) -> String {
-    items.iter().map(text).collect::<Vec<_>>().join(" | ")
+fn cell(column: &str, outcome: &Outcome, reference: Option<&Outcome>) -> String {
+    let Some(values) = outcome.values(column) else { return String::new() };
+    let least = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let ratio = reference
+        .and_then(|reference| reference.values(column))
+        .map(|all| format!(" ({:.2})", median(values) / median(all)));
+    format!("{} / {}{}", short(least), short(median(values)), ratio.unwrap_or_default())
 }
 
 fn median(values: &[f64]) -> f64 {
