@@ -1,6 +1,6 @@
 //! Question: what are many tasks that all wait at once, in time and in memory? How many can there be?
 //!
-//! Not counted: starting the scheduler, and the places at which they wait. Seconds are from the first spawn until the
+//! Not counted: starting the scheduler, and the places at which they wait. The time is from the first spawn until the
 //! last task waits; bytes are what the process then holds more than before (RSS), and the page tables for it (VmPTE).
 //! Then all are woken in the order of their making, and joined. Bare corosensei only makes and resumes; once with its
 //! own stacks, once with slots of one mapping that have no guard pages, which is the floor for any stack.
@@ -53,10 +53,10 @@ impl Watch {
     }
 
     fn all_parked(&mut self) {
-        let seconds = self.began.elapsed().as_secs_f64();
+        let milliseconds = self.began.elapsed().as_secs_f64() * 1e3;
         let (resident, page_tables) = Memory::now().since_each(self.before, self.tasks);
         self.figures.extend([
-            ("s until all wait", seconds),
+            ("ms until all wait", milliseconds),
             ("bytes each", resident),
             ("bytes of page tables each", page_tables),
         ]);
