@@ -2,7 +2,8 @@
 //! work a second can it post?
 //!
 //! *Round trip*: a task wakes a partner thread, waits, and is woken by it; both sleep in between, so it is two sleeps and
-//! two wake-ups, each through the kernel. The floor is two threads that do so with `park` and `unpark`. Each is timed by
+//! two wake-ups, each through the kernel; the partner is now and then called when it is only about to sleep, which spares
+//! it its half. Of the scheduler it is certain that it has gone idle. The floor is two threads that do so with `park` and `unpark`. Each is timed by
 //! itself. *Posts*: a thread posts closures that count one up, as fast as it can, to a scheduler that starts idle;
 //! from the first post until the last has run. Not counted: starting threads and schedulers.
 //!
