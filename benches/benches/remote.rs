@@ -1,11 +1,12 @@
 //! Question: how long does it take another thread to wake a task of a scheduler that is idle, and how many pieces of
 //! work a second can it post?
 //!
-//! *Round trip*: a task wakes a partner thread, waits, and is woken by it; both sleep in between, so it is two sleeps and
-//! two wake-ups, each through the kernel; the partner is now and then called when it is only about to sleep, which spares
-//! it its half. Of the scheduler it is certain that it has gone idle. The floor is two threads that do so with `park` and `unpark`. Each is timed by
-//! itself. *Posts*: a thread posts closures that count one up, as fast as it can, to a scheduler that starts idle;
-//! from the first post until the last has run. Not counted: starting threads and schedulers.
+//! *Round trip*: a task wakes a partner thread, waits, and is woken by it: two sleeps and two wake-ups through the kernel.
+//! The floor is two threads that do so with `park` and `unpark`. Each is timed by itself. On one core the scheduler has
+//! gone idle each time; the partner is now and then called when it is only about to sleep, which spares it its half.
+//! On two cores a partner that is awake may even answer before the task waits: the median is the figure, not the least.
+//! *Posts*: a thread posts closures that count one up, as fast as it can, to a scheduler that starts idle; from the first
+//! post until the last has run. Not counted: starting threads and schedulers.
 //!
 //! The wake-up of a core that sleeps is the largest part, in a virtual machine above all. So the partner is once on the
 //! scheduler's own core, where no core has to be woken, and once on another; left to itself, the system chooses now this

@@ -6,9 +6,8 @@
 //! timer without a task, which futures allow: polled once, then dropped. Not counted: starting the scheduler.
 //!
 //! *Timeout* is one around an operation that parks once, for a yield: as tokio's timeout sets no timer around a future
-//! that is ready. The operation by itself is shown beside it; *timeout alone* is the difference, of
-//! which trust the median. The others alive are
-//! sleeping tasks for those who have no bare timers.
+//! that is ready. The operation by itself is shown beside it; *timeout alone* is the difference: of it,
+//! trust the median. The others alive are sleeping tasks for those who have no bare timers.
 
 use std::cell::RefCell;
 use std::future::Future;
