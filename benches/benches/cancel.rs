@@ -26,7 +26,6 @@ fn main() -> ExitCode {
     panic::set_hook(Box::new(|_| {}));
     let mut contest = Contest::new();
     contest.case("cancel");
-    #[cfg(feature = "scheduler")]
     contest.enter("ropewalk", direct::<ropewalk_benches::tasks::ropewalk::Ropewalk>);
     contest.enter("tokio LocalSet", futures::<tokio::InLocalSet>);
     contest.enter("tokio LocalRuntime", futures::<tokio::InLocalRuntime>);

@@ -17,7 +17,6 @@ const MILLION: usize = 1_000_000;
 fn main() -> ExitCode {
     let mut contest = Contest::new();
     contest.case("a million not run");
-    #[cfg(feature = "scheduler")]
     contest.enter("ropewalk", direct::<ropewalk_benches::tasks::ropewalk::Ropewalk>);
     contest.enter("tokio LocalSet", futures::<tokio::InLocalSet>);
     contest.enter("tokio LocalRuntime", futures::<tokio::InLocalRuntime>);

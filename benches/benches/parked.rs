@@ -21,7 +21,6 @@ fn main() -> ExitCode {
     let mut contest = Contest::new();
     for tasks in [10_000, 100_000, 1_000_000] {
         contest.case(format!("{tasks} parked"));
-        #[cfg(feature = "scheduler")]
         contest.enter("ropewalk", move |scale| {
             direct::<ropewalk_benches::tasks::ropewalk::Ropewalk>(scale.of(tasks))
         });

@@ -40,7 +40,6 @@ fn main() -> ExitCode {
     let mut contest = Contest::new();
     for on in [Cores::One, Cores::Two] {
         contest.case(format!("round trip, cores: {on:?}"));
-        #[cfg(feature = "scheduler")]
         contest.enter("ropewalk", move |scale| of_ropewalk::round_trips(scale, on));
         contest.enter("two threads", move |scale| thread_round_trips(scale, on));
         contest
@@ -52,7 +51,6 @@ fn main() -> ExitCode {
         contest.enter("may, one worker", move |scale| may_round_trips(scale, on));
     }
     contest.case("posts");
-    #[cfg(feature = "scheduler")]
     contest.enter("ropewalk", of_ropewalk::posts);
     contest.enter("std's channel to a thread", thread_posts);
     contest.enter("tokio's channel to a task", tokio_posts);
@@ -321,7 +319,6 @@ fn may_posts(scale: Scale) -> Vec<Figure> {
 }
 
 /// Through `remote().post`, the only way in.
-#[cfg(feature = "scheduler")]
 mod of_ropewalk {
     use std::cell::RefCell;
 

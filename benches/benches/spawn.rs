@@ -18,7 +18,6 @@ const ONE: &str = "ns for spawn + run + join";
 fn main() -> ExitCode {
     let mut contest = Contest::new();
     contest.case("one at a time");
-    #[cfg(feature = "scheduler")]
     contest.enter("ropewalk", direct_one_by_one::<ropewalk_benches::tasks::ropewalk::Ropewalk>);
     contest.enter("tokio LocalSet", futures_one_by_one::<tokio::InLocalSet>);
     contest.enter("tokio LocalRuntime", futures_one_by_one::<tokio::InLocalRuntime>);
@@ -26,7 +25,6 @@ fn main() -> ExitCode {
     contest.enter("may, one worker", direct_one_by_one::<may::May>);
     for tasks in [10_000, 1_000_000] {
         contest.case(format!("{tasks} at once"));
-        #[cfg(feature = "scheduler")]
         contest.enter("ropewalk", move |scale| {
             direct_at_once::<ropewalk_benches::tasks::ropewalk::Ropewalk>(scale, tasks)
         });

@@ -31,7 +31,6 @@ const CANCEL: &str = "ns to cancel";
 fn main() -> ExitCode {
     let mut contest = Contest::new();
     contest.case("a million sleepers");
-    #[cfg(feature = "scheduler")]
     contest.enter("ropewalk", of_ropewalk::sleepers);
     contest.enter("tokio LocalRuntime", sleepers::<Tokio>);
     contest.enter("tokio, bare", bare::<Tokio>);
@@ -39,7 +38,6 @@ fn main() -> ExitCode {
     contest.enter("async-io, bare", bare::<Smol>);
     for others in [0, 1000, MILLION] {
         contest.case(format!("timeout, {others} others alive"));
-        #[cfg(feature = "scheduler")]
         contest.enter("ropewalk", move |scale| of_ropewalk::timeouts(scale, others));
         contest.enter("tokio LocalRuntime", move |scale| timeouts::<Tokio>(scale, others));
         contest.enter("smol LocalExecutor + async-io", move |scale| timeouts::<Smol>(scale, others));
@@ -205,7 +203,6 @@ fn timeouts<S: Sleepy>(scale: Scale, others: usize) -> Vec<Figure> {
     })
 }
 
-#[cfg(feature = "scheduler")]
 mod of_ropewalk {
     use ropewalk_benches::tasks::Direct;
     use ropewalk_benches::tasks::ropewalk::{Ropewalk, sleep, timeout};

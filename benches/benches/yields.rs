@@ -29,7 +29,6 @@ fn main() -> ExitCode {
     let mut contest = Contest::new();
     for tasks in [2, 1000, 100_000] {
         contest.case(format!("{tasks} tasks"));
-        #[cfg(feature = "scheduler")]
         contest.enter("ropewalk", move |scale| {
             direct::<ropewalk_benches::tasks::ropewalk::Ropewalk>(Plan::new(scale, tasks))
         });

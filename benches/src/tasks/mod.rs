@@ -8,7 +8,6 @@ use std::future::{Future, poll_fn};
 use std::task::{Poll, Waker};
 
 pub mod may;
-#[cfg(feature = "scheduler")]
 pub mod ropewalk;
 pub mod slots;
 pub mod smol;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ropewalk::lowlevel::{self, Remote, WaitList};
+use ropewalk::lowlevel::{self, Remote, WaitList, Why};
 use ropewalk::{task, time};
 
 use super::Direct;
@@ -35,11 +35,11 @@ impl Direct for Ropewalk {
     }
 
     fn wait(place: &Self::Place) {
-        let _ = place.wait("place");
+        let _ = place.wait(&Why::new("place"));
     }
 
     fn wake(place: &Self::Place) {
-        place.wake_one();
+        let _ = place.wake_one(());
     }
 }
 
