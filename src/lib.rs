@@ -27,7 +27,11 @@ pub mod generator;
 pub mod stack;
 
 mod error;
+mod primitive;
 mod report;
+
+#[expect(dead_code, reason = "the loop that uses it is to come")]
+mod driver;
 
 pub use error::{CloseError, DelegateError, Exit, SendError, StartError, ThrowError};
 pub use generator::pipeline;

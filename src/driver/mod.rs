@@ -1,0 +1,18 @@
+//! Drivers: what a scheduler does with its thread while no task can run.
+//!
+//! Words: a driver *waits*, until something is ready, a deadline comes or its *alarm* is *rung*. The alarm is the only
+//! part of it that other threads have.
+//!
+//! - [`idle`]: no I/O at all; it only waits.
+
+pub(crate) mod idle;
+
+/// Ends a driver's wait, from any thread.
+///
+/// A ring is remembered: if nobody waits, the next wait ends at once. Rings are not counted, and nothing is promised to
+/// stay away: a wait may end for no reason. So an alarm only says "look again"; what there is to see lies elsewhere, and
+/// is handed over there.
+pub(crate) trait Alarm: Send + Sync {
+    /// Neither blocks nor panics.
+    fn ring(&self);
+}
