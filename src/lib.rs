@@ -32,6 +32,8 @@ mod report;
 
 #[expect(dead_code, reason = "the loop that uses it is to come")]
 mod driver;
+#[expect(dead_code, reason = "the loop that uses it is to come")]
+mod scheduler;
 
 pub use error::{CloseError, DelegateError, Exit, SendError, StartError, ThrowError};
 pub use generator::pipeline;

@@ -37,7 +37,15 @@ fn sources() -> Vec<(String, String)> {
 }
 
 /// Rooms and their floors, as in `docs/architecture.md`.
-const FLOORS: [(&str, u32); 4] = [("error", 0), ("report", 0), ("stack", 1), ("generator", 2)];
+const FLOORS: [(&str, u32); 7] = [
+    ("error", 0),
+    ("primitive", 0),
+    ("report", 0),
+    ("stack", 1),
+    ("generator", 2),
+    ("driver", 3),
+    ("scheduler", 4),
+];
 
 fn room_of(file: &str) -> &str {
     file.split(['/', '.']).next().unwrap()
@@ -99,6 +107,9 @@ fn outside_crates_are_named_by_their_doorkeepers_only() {
         if code.contains("corosensei") {
             assert_eq!(file, "generator/switch.rs", "corosensei has one doorkeeper");
         }
+        if code.contains("loom::") {
+            assert_eq!(file, "primitive.rs", "loom has one doorkeeper");
+        }
         if code.contains("libc::") {
             assert_eq!(room_of(&file), "stack", "libc is named in {file}");
         }
@@ -132,7 +143,11 @@ fn assert_names_tests_that_exist(document: &str) -> usize {
     let mut named = 0;
     for quoted in text.split('`').skip(1).step_by(2) {
         let Some((module, test)) = quoted.split_once("::") else { continue };
-        let files = [format!("tests/it/{module}.rs"), format!("tests/{module}.rs")];
+        let files = [
+            format!("tests/it/{module}.rs"),
+            format!("tests/{module}.rs"),
+            format!("tests/{module}/main.rs"),
+        ];
         let Some(code) = files.iter().find_map(|file| fs::read_to_string(root().join(file)).ok()) else {
             // A path of the library or of std; the names of tests are longer.
             assert!(
