@@ -583,7 +583,8 @@ impl Core {
         let next = self.timers.borrow().next_deadline();
         match next {
             Some(deadline) if self.clock.is_virtual() => self.clock.advance_to(deadline),
-            None if !self.gate.has_remotes() => self.end_deadlock(),
+            // Whoever went last may have left a message: who sees that he is gone sees that too.
+            None if !self.gate.has_remotes() && !self.gate.has_mail() => self.end_deadlock(),
             _ => {
                 if self.gate.fall_asleep() {
                     let now = self.clock.now();

@@ -14,4 +14,5 @@ mod pipelines;
 mod protocol;
 mod scopes;
 mod stacks;
+mod timers;
 mod yielding;
