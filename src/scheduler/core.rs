@@ -472,7 +472,7 @@ impl Core {
         let record = task.record();
         record.state.set(State::Ended);
         here::set_task(std::ptr::null());
-        while record.joiners.wake_one(()).is_ok() {}
+        while !record.joiners.is_unused() && record.joiners.wake_one(()).is_ok() {}
         let parent = record.branch.parent();
         // SAFETY: it hangs there since it was spawned, and its frames are closed. The parent outlives it.
         unsafe {

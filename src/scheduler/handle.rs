@@ -38,6 +38,7 @@ pub(crate) struct Options {
 }
 
 impl Options {
+    #[inline]
     fn extras(&mut self) -> Option<Box<Extras>> {
         if self.name.is_none() && self.shape.is_none() {
             return None;

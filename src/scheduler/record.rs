@@ -93,18 +93,19 @@ pub(super) struct Extras {
 pub(crate) struct Record {
     /// The first field: found again by a cast.
     pub(super) branch: Branch,
-    table: &'static Table,
+    // What a switch looks at stands together.
     pub(super) hot: Cell<*const Hot>,
-    pub(super) id: TaskId,
-    pub(super) spawned: &'static Location<'static>,
-    extras: Cell<Option<Box<Extras>>>,
-    pub(super) joiners: WaitList,
     pub(super) state: Cell<State>,
     pub(super) end: Cell<End>,
     /// Whether somebody has a handle.
     pub(super) handled: Cell<bool>,
     /// Whether its failure concerns the scope it hangs on.
     pub(super) scoped: Cell<bool>,
+    pub(super) joiners: WaitList,
+    table: &'static Table,
+    pub(super) id: TaskId,
+    pub(super) spawned: &'static Location<'static>,
+    extras: Cell<Option<Box<Extras>>>,
 }
 
 /// What knows the types of a cell.
