@@ -318,19 +318,15 @@ impl Core {
         self.kept.borrow_mut().remove(&key)
     }
 
-    /// Moves the task that was spawned last to the front, and `running` right behind it.
-    ///
-    /// # Safety
-    ///
-    /// `running` must be the running task; it must suspend at once.
-    pub(super) unsafe fn next_is_last(&self, running: *const Record) {
-        let child = self.queue.pop_back();
-        // SAFETY: the caller's task runs.
-        let hot = unsafe { park::hot(running) };
-        // SAFETY: alive.
-        unsafe { (*running).state.set(State::Ready) };
-        self.queue.push_front(running, std::ptr::from_ref(hot).cast());
-        self.queue.push_front(child, std::ptr::null());
+    /// Lets the task that was spawned last take its first step now, on top of whatever runs here. It must still be in its
+    /// place.
+    pub(super) fn begin_last(&self) {
+        let (running, mark) = (here::task(), mark::current());
+        // SAFETY: it comes from the queue, where it was new. Its fiber returns here when it suspends or ends, whoever
+        // resumes it later.
+        unsafe { self.step(self.queue.pop_back()) };
+        here::set_task(running);
+        mark::set(mark);
     }
 
     /// Runs tasks until `done`.
@@ -439,6 +435,7 @@ impl Core {
 
     #[cold]
     fn no_stack(&self, task: *const Record, error: std::io::Error) {
+        here::set_task(std::ptr::null());
         // SAFETY: it is new, and alive until it has ended.
         unsafe {
             self.outside(|| Record::fail(task, JoinError::NoStack(error)));
@@ -457,6 +454,7 @@ impl Core {
         // the stack back in which it lies.
         unsafe {
             (*task).hot.set(std::ptr::null());
+            here::set_task(std::ptr::null());
             drop((*hot).fiber.get().read());
             self.bury(task);
         }
@@ -471,7 +469,6 @@ impl Core {
         let task = unsafe { TaskRef::from_raw(task) };
         let record = task.record();
         record.state.set(State::Ended);
-        here::set_task(std::ptr::null());
         while !record.joiners.is_unused() && record.joiners.wake_one(()).is_ok() {}
         let parent = record.branch.parent();
         // SAFETY: it hangs there since it was spawned, and its frames are closed. The parent outlives it.
@@ -505,7 +502,9 @@ impl Core {
     pub(super) fn outside(&self, code: impl FnOnce()) {
         let task = here::task();
         here::set_task(std::ptr::null());
-        let mark = mark::set(Mark(std::ptr::from_ref(self).cast()));
+        // A mark of its own, for one callback can run inside another.
+        let here = Cell::new(());
+        let mark = mark::set(Mark((&raw const here).cast()));
         let result = panic::catch_unwind(AssertUnwindSafe(code));
         mark::set(mark);
         here::set_task(task);
@@ -521,7 +520,7 @@ impl Core {
         let event = Unhandled::new(task, self.config.name.as_deref(), problem);
         let (current, mark) = (here::task(), mark::current());
         here::set_task(std::ptr::null());
-        mark::set(Mark(std::ptr::from_ref(self).cast()));
+        mark::set(Mark((&raw const event).cast()));
         let told = panic::catch_unwind(AssertUnwindSafe(|| match &self.config.unhandled {
             Some(hook) => hook(&event),
             None => event.print(),
@@ -631,16 +630,15 @@ impl Core {
         for message in self.gate.close() {
             self.deliver(message);
         }
-        self.run_until(|| self.alive.get() == 0);
-        self.drop_timers();
-    }
-
-    /// Callbacks that never came to be due.
-    fn drop_timers(&self) {
-        let timers = std::mem::replace(&mut *self.timers.borrow_mut(), Timers::new());
-        self.outside(|| drop(timers));
-        let kept = self.kept.take();
-        self.outside(|| drop(kept));
+        // What is dropped may leave something new behind.
+        while self.alive.get() > 0 || !self.timers.borrow().is_empty() || !self.kept.borrow().is_empty() {
+            self.run_until(|| self.alive.get() == 0);
+            // Callbacks that never came to be due, and tickets that other threads have kept.
+            let timers = std::mem::replace(&mut *self.timers.borrow_mut(), Timers::new());
+            self.outside(|| drop(timers));
+            let kept = self.kept.take();
+            self.outside(|| drop(kept));
+        }
     }
 }
 

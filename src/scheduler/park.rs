@@ -179,16 +179,6 @@ pub(super) unsafe fn yield_(core: &Core, task: *const Record) {
     }
 }
 
-/// Suspends a task that is in the queue already.
-///
-/// # Safety
-///
-/// `task` must be running, and in the queue.
-pub(super) unsafe fn give_way(task: *const Record) {
-    // SAFETY: running, says the caller, and to be resumed, says the queue.
-    unsafe { suspend(hot(task)) };
-}
-
 /// Switches to the scheduler; returns when it resumes the task.
 ///
 /// # Safety

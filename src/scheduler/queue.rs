@@ -73,17 +73,6 @@ impl Queue {
         self.tail.set(tail.wrapping_add(1));
     }
 
-    /// Before all others.
-    pub(super) fn push_front(&self, task: *const Record, hint: *const u8) {
-        if self.len() > self.mask.get() {
-            self.grow();
-        }
-        let head = self.head.get().wrapping_sub(1);
-        // SAFETY: in bounds; nobody holds a reference to an entry.
-        unsafe { *self.entry(head) = Entry { task, hint } };
-        self.head.set(head);
-    }
-
     /// Takes the last one back. There must be one.
     pub(super) fn pop_back(&self) -> *const Record {
         debug_assert!(!self.is_empty());

@@ -197,7 +197,6 @@ impl<F: FnOnce() -> Result<T, JoinError>, T> TaskCell<F, T> {
                     (*record).end.set(End::Value);
                 }
                 Ok(value) => {
-                    (*record).end.set(End::Value);
                     super::handle::tell_error(&*record);
                     // Nobody is interested. Dropped on the task's own stack, where it may wait.
                     (*record).end.set(End::Taken);
