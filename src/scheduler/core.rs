@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::branch::{Branch, Kind};
+use super::cells::Cells;
 use super::chance::Chance;
 use super::frame::Frame;
 use super::here;
@@ -69,6 +70,7 @@ pub(super) enum Target {
 
 pub(crate) struct Core {
     queue: Queue,
+    cells: Cells,
     /// What tasks hang on that belong to no scope; itself on `top`.
     trunk: Branch,
     /// The first task hangs here.
@@ -103,6 +105,7 @@ impl Core {
         let gate = Arc::new(Gate::new(idle.alarm()));
         Core {
             queue: Queue::new(),
+            cells: Cells::new(),
             trunk: Branch::new(Kind::Trunk, false),
             top: Branch::new(Kind::Trunk, false),
             timers: RefCell::new(Timers::new()),
@@ -148,6 +151,10 @@ impl Core {
 
     pub(super) fn gate(&self) -> &Arc<Gate> {
         &self.gate
+    }
+
+    pub(super) fn cells(&self) -> &Cells {
+        &self.cells
     }
 
     pub(super) fn presence(&self) -> &Rc<()> {
@@ -276,7 +283,7 @@ impl Core {
         inherit(&mut birth.extras);
         // SAFETY: as the caller says.
         unsafe {
-            let task = TaskRef::new(birth, closure).into_raw();
+            let task = TaskRef::new(&self.cells, birth, closure).into_raw();
             Branch::hang(&raw const (*task).branch, parent);
             self.alive.set(self.alive.get() + 1);
             self.queue.push(task, std::ptr::null());
@@ -398,23 +405,10 @@ impl Core {
     unsafe fn begin(&self, task: *const Record) -> Option<*const Hot> {
         // SAFETY: alive, says the caller.
         let record = unsafe { &*task };
-        let (shape, label) = record.with_extras(|extras| {
-            let name = extras.and_then(|extras| extras.name.as_deref());
-            let sized = extras.is_some_and(|extras| extras.shape.is_some());
-            let label = Label {
-                kind: LabelKind::Task,
-                name: name.map(|name| name.as_bytes().into()),
-                created: record.spawned,
-                sized,
-            };
-            (
-                extras
-                    .and_then(|extras| extras.shape)
-                    .or(self.config.shape)
-                    .unwrap_or_else(Shape::of_default),
-                label,
-            )
-        });
+        let usual = self.config.shape.unwrap_or_else(Shape::of_default);
+        let plain = Label { kind: LabelKind::Task, name: None, created: record.spawned, sized: false };
+        let (shape, label) =
+            if record.has_extras() { with_extras(record, usual, plain) } else { (usual, plain) };
         let stack = match stack::acquire(shape) {
             Ok(stack) => stack,
             Err(error) => {
@@ -652,6 +646,16 @@ fn inherit(extras: &mut Option<Box<Extras>>) {
             extras.get_or_insert_with(Extras::none).locals = locals;
         }
     }
+}
+
+/// The stack of a task that may have asked for another, and what an overflow of it is blamed on.
+#[cold]
+fn with_extras(record: &Record, usual: Shape, plain: Label) -> (Shape, Label) {
+    record.with_extras(|extras| {
+        let shape = extras.and_then(|extras| extras.shape);
+        let name = extras.and_then(|extras| extras.name.as_deref()).map(|name| name.as_bytes().into());
+        (shape.unwrap_or(usual), Label { name, sized: shape.is_some(), ..plain })
+    })
 }
 
 /// The first frame on the stack of a task.

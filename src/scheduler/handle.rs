@@ -352,13 +352,20 @@ fn error_text(result: &dyn Any) -> Option<String> {
 }
 
 /// Nobody will look at the result: if it is an error that debug mode has noted, the hook is told.
+#[inline]
 pub(super) fn tell_error(record: &Record) {
+    if record.has_extras() {
+        tell_noted(record);
+    }
+}
+
+#[cold]
+fn tell_noted(record: &Record) {
     if record.with_extras(|extras| extras.is_none_or(|extras| extras.error.is_none())) {
         return;
     }
     let text = record.extras_mut(|extras| extras.error.take());
-    // SAFETY: a scheduler outlives the code that runs under it.
-    if let (Some(text), Some(core)) = (text, unsafe { here::core().as_ref() }) {
+    if let (Some(text), Some(core)) = (text, here::lend_core()) {
         core.unhandled(Some(record), Problem::Error(&text));
     }
 }

@@ -6,6 +6,7 @@ mod alarm;
 mod backtrace;
 mod branch;
 mod cancel;
+mod cells;
 mod chance;
 mod core;
 mod door;

@@ -11,6 +11,7 @@
 //! - The scheduler holds one reference until the task has ended, the handle one until it is dropped.
 #![allow(unsafe_code)]
 
+use std::alloc::{self, Layout};
 use std::cell::{Cell, UnsafeCell};
 use std::fmt;
 use std::mem::ManuallyDrop;
@@ -19,6 +20,8 @@ use std::panic::{self, AssertUnwindSafe, Location};
 use std::ptr::{self, NonNull};
 
 use super::branch::{Branch, Kind};
+use super::cells::Cells;
+use super::here;
 use super::hot::Hot;
 use super::local::Locals;
 use super::wait_list::WaitList;
@@ -250,12 +253,18 @@ impl<F: FnOnce() -> Result<T, JoinError>, T> TaskCell<F, T> {
     }
 
     unsafe fn free(record: *const Record) {
-        // SAFETY: it came from such a box, and this was the last reference. A value is not dropped with it; a failure that
-        // nobody took borrows nothing.
+        let cell = record.cast::<Self>().cast_mut();
+        // SAFETY: it is such a cell, and this was the last reference. A value is not dropped with it; a failure that nobody
+        // took borrows nothing.
         unsafe {
             let failure = (*record).take_failure();
-            drop(Box::from_raw(record.cast::<Self>().cast_mut()));
-            drop(failure);
+            let extras = (*record).extras.take();
+            let layout = Layout::new::<Self>();
+            match here::lend_core() {
+                Some(core) => core.cells().give_back(cell.cast(), layout),
+                None => alloc::dealloc(cell.cast(), layout),
+            }
+            drop((failure, extras));
         }
     }
 }
@@ -280,26 +289,34 @@ impl TaskRef {
     /// What `closure` and its result borrow must live until the task has ended, and for its result until it was taken or
     /// dropped.
     #[inline]
-    pub(super) unsafe fn new<F: FnOnce() -> Result<T, JoinError>, T>(birth: Birth, closure: F) -> TaskRef {
-        let cell = Box::new(TaskCell {
-            record: Record {
-                branch: Branch::new(Kind::Task, false),
-                table: TaskCell::<F, T>::TABLE,
-                hot: Cell::new(ptr::null()),
-                id: birth.id,
-                spawned: birth.spawned,
-                extras: Cell::new(birth.extras),
-                joiners: WaitList::new(),
-                state: Cell::new(State::New),
-                end: Cell::new(End::NotYet),
-                handled: Cell::new(birth.handled),
-                scoped: Cell::new(birth.scoped),
-            },
-            payload: UnsafeCell::new(Payload::<F, T> { closure: ManuallyDrop::new(closure) }),
-        });
-        cell.record.branch.count.set(1);
-        // SAFETY: a box is never null.
-        TaskRef(unsafe { NonNull::new_unchecked(Box::into_raw(cell).cast()) })
+    pub(super) unsafe fn new<F: FnOnce() -> Result<T, JoinError>, T>(
+        cells: &Cells,
+        birth: Birth,
+        closure: F,
+    ) -> TaskRef {
+        let branch = Branch::new(Kind::Task, false);
+        branch.count.set(1);
+        let memory = cells.allocate(Layout::new::<TaskCell<F, T>>()).cast::<TaskCell<F, T>>();
+        // SAFETY: it is ours, and large enough. Everything in a record but `extras`, which `free` takes out, needs no drop.
+        unsafe {
+            memory.write(TaskCell {
+                record: Record {
+                    branch,
+                    hot: Cell::new(ptr::null()),
+                    state: Cell::new(State::New),
+                    end: Cell::new(End::NotYet),
+                    handled: Cell::new(birth.handled),
+                    scoped: Cell::new(birth.scoped),
+                    joiners: WaitList::new(),
+                    table: TaskCell::<F, T>::TABLE,
+                    id: birth.id,
+                    spawned: birth.spawned,
+                    extras: Cell::new(birth.extras),
+                },
+                payload: UnsafeCell::new(Payload::<F, T> { closure: ManuallyDrop::new(closure) }),
+            });
+        }
+        TaskRef(memory.cast())
     }
 
     /// One more reference.
@@ -437,7 +454,14 @@ impl Record {
         }
     }
 
+    #[inline(always)]
+    pub(super) fn has_extras(&self) -> bool {
+        // SAFETY: as in `with_extras`.
+        unsafe { (*self.extras.as_ptr()).is_some() }
+    }
+
     /// Lends what only few tasks have.
+    #[inline]
     pub(super) fn with_extras<R>(&self, look: impl FnOnce(Option<&Extras>) -> R) -> R {
         // SAFETY: extras are only replaced through `extras_mut`; `look` does not get at it, for it runs no user's code.
         look(unsafe { (*self.extras.as_ptr()).as_deref() })
@@ -476,9 +500,16 @@ impl fmt::Display for Record {
 }
 
 /// The last thing that a task does on its stack: what belongs to it goes.
+#[inline]
 pub(super) fn leave(record: &Record) {
-    let Some(extras) = record.extras.take() else { return };
-    let mut extras = extras;
+    if record.has_extras() {
+        leave_extras(record);
+    }
+}
+
+#[cold]
+fn leave_extras(record: &Record) {
+    let Some(mut extras) = record.extras.take() else { return };
     let (locals, held) = (std::mem::take(&mut extras.locals), extras.held);
     record.extras.set(Some(extras));
     if let Err(payload) = panic::catch_unwind(AssertUnwindSafe(|| drop(locals))) {
