@@ -10,7 +10,7 @@ use crate::generator::mark::Mark;
 use crate::generator::switch::{Fiber, Parent};
 
 /// How much of a stack is set apart for it, in bytes. A fiber is of different sizes on different machines.
-const ROOM: usize = 96;
+const ROOM: usize = if cfg!(feature = "sanitizer") { 160 } else { 96 };
 
 pub(super) type TaskFiber = Fiber<(), (), ROOM>;
 
