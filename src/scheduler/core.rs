@@ -441,7 +441,11 @@ impl Core {
     fn no_stack(&self, task: *const Record, error: std::io::Error) {
         // SAFETY: it is new, and alive until it has ended.
         unsafe {
-            self.outside(|| Record::fail(task, JoinError::NoStack(error)));
+            self.outside(|| {
+                Record::fail(task, JoinError::NoStack(error));
+                super::record::leave(&*task);
+            });
+            here::set_task(std::ptr::null());
             self.bury(task);
         }
     }
@@ -458,6 +462,7 @@ impl Core {
         unsafe {
             (*task).hot.set(std::ptr::null());
             drop((*hot).fiber.get().read());
+            here::set_task(std::ptr::null());
             self.bury(task);
         }
     }
@@ -471,7 +476,6 @@ impl Core {
         let task = unsafe { TaskRef::from_raw(task) };
         let record = task.record();
         record.state.set(State::Ended);
-        here::set_task(std::ptr::null());
         while record.joiners.wake_one(()).is_ok() {}
         let parent = record.branch.parent();
         // SAFETY: it hangs there since it was spawned, and its frames are closed. The parent outlives it.
@@ -505,7 +509,9 @@ impl Core {
     pub(super) fn outside(&self, code: impl FnOnce()) {
         let task = here::task();
         here::set_task(std::ptr::null());
-        let mark = mark::set(Mark(std::ptr::from_ref(self).cast()));
+        // A mark of its own for each call: one call can come to stand in another, and that is no place to yield from.
+        let place = 0_u8;
+        let mark = mark::set(Mark((&raw const place).cast()));
         let result = panic::catch_unwind(AssertUnwindSafe(code));
         mark::set(mark);
         here::set_task(task);
@@ -521,7 +527,8 @@ impl Core {
         let event = Unhandled::new(task, self.config.name.as_deref(), problem);
         let (current, mark) = (here::task(), mark::current());
         here::set_task(std::ptr::null());
-        mark::set(Mark(std::ptr::from_ref(self).cast()));
+        let place = 0_u8;
+        mark::set(Mark((&raw const place).cast()));
         let told = panic::catch_unwind(AssertUnwindSafe(|| match &self.config.unhandled {
             Some(hook) => hook(&event),
             None => event.print(),
@@ -583,7 +590,12 @@ impl Core {
         let next = self.timers.borrow().next_deadline();
         match next {
             Some(deadline) if self.clock.is_virtual() => self.clock.advance_to(deadline),
-            None if !self.gate.has_remotes() => self.end_deadlock(),
+            None if !self.gate.has_remotes() => {
+                // The last one may have left a message since this looked around. It was pushed before the remote went.
+                if !self.gate.has_mail() {
+                    self.end_deadlock();
+                }
+            }
             _ => {
                 if self.gate.fall_asleep() {
                     let now = self.clock.now();
@@ -630,16 +642,23 @@ impl Core {
         for message in self.gate.close() {
             self.deliver(message);
         }
-        self.run_until(|| self.alive.get() == 0);
-        self.drop_timers();
+        // What is dropped can spawn, and set timers: on with it until nothing is left.
+        loop {
+            self.run_until(|| self.alive.get() == 0);
+            if !self.drop_leftovers() {
+                return;
+            }
+        }
     }
 
-    /// Callbacks that never came to be due.
-    fn drop_timers(&self) {
+    /// Callbacks that never came to be due, and what other threads never asked for. False if there was nothing.
+    fn drop_leftovers(&self) -> bool {
         let timers = std::mem::replace(&mut *self.timers.borrow_mut(), Timers::new());
-        self.outside(|| drop(timers));
         let kept = self.kept.take();
+        let any = !timers.is_empty() || !kept.is_empty();
+        self.outside(|| drop(timers));
         self.outside(|| drop(kept));
+        any
     }
 }
 
