@@ -146,6 +146,7 @@ pub fn park<T>(
             Some(value) => Ok(value),
             None => {
                 debug_assert_eq!(outcome, Outcome::Asked);
+                park::note_failure(core, task);
                 Err(park::cancelled())
             }
         }

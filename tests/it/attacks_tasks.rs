@@ -5,6 +5,7 @@ use std::panic::{self, AssertUnwindSafe};
 use std::rc::Rc;
 use std::time::Duration;
 
+use ropewalk::lowlevel::{self, Ticket, Undo, Why};
 use ropewalk::task::{self, JoinHandle};
 use ropewalk::{Cancelled, Generator, Reason, Yielder, generate, time};
 
@@ -174,5 +175,21 @@ fn a_race_where_no_task_can_begin_is_an_error() {
             task::race(|r| drop(r.add(|| ())))
         });
         assert_eq!(cancelled, Err(Cancelled::new(Reason::Requested)));
+    });
+}
+
+#[test]
+fn a_wait_that_cannot_be_taken_back_and_is_granted_has_not_been_cut_short() {
+    ropewalk::run(|| {
+        let kept: Rc<Cell<Option<Ticket<u8>>>> = Rc::default();
+        let late = kept.clone();
+        let wait = || {
+            let undo = || {
+                time::call_later(SHORT, move || late.take().unwrap().wake(7).unwrap());
+                Undo::Later
+            };
+            lowlevel::park(&Why::new("answer"), |ticket| kept.set(Some(ticket)), undo)
+        };
+        assert_eq!(time::move_on_after(SHORT, |_| wait()), Some(Ok(7)));
     });
 }
