@@ -432,7 +432,10 @@ impl Core {
         here::set_task(std::ptr::null());
         // SAFETY: it is new, and alive until it has ended.
         unsafe {
-            self.outside(|| Record::fail(task, JoinError::NoStack(error)));
+            self.outside(|| {
+                Record::fail(task, JoinError::NoStack(error));
+                super::record::leave(&*task);
+            });
             self.bury(task);
         }
     }
@@ -514,7 +517,8 @@ impl Core {
         let event = Unhandled::new(task, self.config.name.as_deref(), problem);
         let (current, mark) = (here::task(), mark::current());
         here::set_task(std::ptr::null());
-        mark::set(Mark((&raw const event).cast()));
+        let place = 0_u8;
+        mark::set(Mark((&raw const place).cast()));
         let told = panic::catch_unwind(AssertUnwindSafe(|| match &self.config.unhandled {
             Some(hook) => hook(&event),
             None => event.print(),
@@ -624,15 +628,23 @@ impl Core {
         for message in self.gate.close() {
             self.deliver(message);
         }
-        // What is dropped may leave something new behind.
-        while self.alive.get() > 0 || !self.timers.borrow().is_empty() || !self.kept.borrow().is_empty() {
+        // What is dropped can spawn, and set timers: on with it until nothing is left.
+        loop {
             self.run_until(|| self.alive.get() == 0);
-            // Callbacks that never came to be due, and tickets that other threads have kept.
-            let timers = std::mem::replace(&mut *self.timers.borrow_mut(), Timers::new());
-            self.outside(|| drop(timers));
-            let kept = self.kept.take();
-            self.outside(|| drop(kept));
+            if !self.drop_leftovers() {
+                return;
+            }
         }
+    }
+
+    /// Callbacks that never came to be due, and what other threads never asked for. False if there was nothing.
+    fn drop_leftovers(&self) -> bool {
+        let timers = std::mem::replace(&mut *self.timers.borrow_mut(), Timers::new());
+        let kept = self.kept.take();
+        let any = !timers.is_empty() || !kept.is_empty();
+        self.outside(|| drop(timers));
+        self.outside(|| drop(kept));
+        any
     }
 }
 

@@ -210,7 +210,7 @@ impl Frame {
     }
 
     /// Why tasks cannot hang here, if they cannot.
-    pub(super) fn barren(&self) -> Option<Reason> {
+    pub(crate) fn barren(&self) -> Option<Reason> {
         self.barren
     }
 

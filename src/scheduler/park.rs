@@ -133,6 +133,8 @@ pub(super) unsafe fn park(core: &Core, task: *const Record, why: &Why<'_>, cance
         debug_assert_ne!(outcome, Outcome::Waiting, "a task goes on when its wait is decided");
         match outcome {
             Outcome::Granted => hot.ignored.set(0),
+            // Not yet: it can still be granted, or cannot be taken back.
+            Outcome::Asked => {}
             _ => note_failure(core, task),
         }
         outcome
@@ -143,7 +145,7 @@ pub(super) unsafe fn park(core: &Core, task: *const Record, why: &Why<'_>, cance
 ///
 /// `task` must be running.
 #[cold]
-unsafe fn note_failure(core: &Core, task: *const Record) {
+pub(super) unsafe fn note_failure(core: &Core, task: *const Record) {
     // SAFETY: running, says the caller.
     unsafe {
         (*current_branch()).deliver();

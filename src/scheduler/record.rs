@@ -509,13 +509,28 @@ pub(super) fn leave(record: &Record) {
 
 #[cold]
 fn leave_extras(record: &Record) {
-    let Some(mut extras) = record.extras.take() else { return };
-    let (locals, held) = (std::mem::take(&mut extras.locals), extras.held);
-    record.extras.set(Some(extras));
-    if let Err(payload) = panic::catch_unwind(AssertUnwindSafe(|| drop(locals))) {
-        report::discard(payload);
+    drop_locals(record);
+    // One of them may have had the handle.
+    if !record.handled.get() && record.end.get() == End::Value {
+        super::handle::tell_error(record);
+        // SAFETY: the task has not ended, so what its result borrows is alive.
+        if let Err(payload) = panic::catch_unwind(AssertUnwindSafe(|| unsafe { record.drop_value() })) {
+            crate::scheduler::unhandled_panic(payload);
+        }
+        drop_locals(record);
     }
+    let held = record.with_extras(|extras| extras.map_or(0, |extras| extras.held));
     if held > 0 {
         super::core::tell_held(record, held);
+    }
+}
+
+/// Until none is left: what is dropped may set others, and those must not go with the memory, wherever that is freed.
+fn drop_locals(record: &Record) {
+    while record.with_extras(|extras| extras.is_some_and(|extras| !extras.locals.is_empty())) {
+        let locals = record.extras_mut(|extras| std::mem::take(&mut extras.locals));
+        if let Err(payload) = panic::catch_unwind(AssertUnwindSafe(|| drop(locals))) {
+            report::discard(payload);
+        }
     }
 }

@@ -146,6 +146,7 @@ pub fn park<T>(
             Some(value) => Ok(value),
             None => {
                 debug_assert_eq!(outcome, Outcome::Asked);
+                park::note_failure(core, task);
                 Err(park::cancelled())
             }
         }
@@ -173,8 +174,9 @@ fn without_waiting<R>(code: impl FnOnce() -> R) -> R {
             mark::set(self.1);
         }
     }
-    let here = Cell::new(());
-    let _restore = Restore(here::task(), mark::set(Mark((&raw const here).cast())));
+    // As in `Core::outside`: a mark that nothing else has.
+    let place = 0_u8;
+    let _restore = Restore(here::task(), mark::set(Mark((&raw const place).cast())));
     here::set_task(std::ptr::null());
     code()
 }

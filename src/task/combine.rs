@@ -8,7 +8,7 @@ use std::rc::Rc;
 use super::scope::Scope;
 use super::{ScopedJoinHandle, scope, shield, try_scope};
 use crate::error::{Cancelled, ErrorGroup, JoinError, Reason};
-use crate::scheduler::{Ends, Handle};
+use crate::scheduler::{Ends, FrameKind, Handle, with_frame};
 
 /// Runs all of `tasks` side by side and returns what became of each, in the order in which they were given; Python's
 /// `gather(.., return_exceptions=True)`.
@@ -141,15 +141,17 @@ where
     T: 'env,
 {
     let winner = Rc::new(Cell::new(None));
-    let cancelled = scope(|s| {
-        add(&Race { scope: s, winner: winner.clone() });
-        s.cancelled()
-    });
-    match (winner.take(), cancelled) {
+    scope(|s| add(&Race { scope: s, winner: winner.clone() }));
+    match (winner.take(), why_nothing_begins()) {
         (Some(value), _) => Ok(value),
         (None, Some(cancelled)) => Err(cancelled),
         (None, None) => panic!("a race needs at least one task"),
     }
+}
+
+/// Why a task of a scope that were opened here would not begin.
+fn why_nothing_begins() -> Option<Cancelled> {
+    with_frame(FrameKind::Plain, |frame| frame.is_cancelled().or_else(|| frame.barren().map(Cancelled::new)))
 }
 
 impl<'scope, T> Race<'scope, '_, T> {

@@ -98,10 +98,14 @@ impl Frames<'_> {
 
     /// Waits for the tasks, and then for the services, which are cancelled.
     pub(super) fn wait(&self) {
-        self.tasks.wait_for_tasks();
-        if self.services.has_tasks() {
+        loop {
+            self.tasks.wait_for_tasks();
+            if !self.services.has_tasks() {
+                return;
+            }
             self.services.cancel(Reason::Done);
             self.services.wait_for_tasks();
+            // A service can have started a task before it ended.
         }
     }
 

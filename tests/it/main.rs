@@ -3,6 +3,7 @@
 //! Tests are sentences; `G1` to `G48` in a comment are the rows of `docs/generators.md`, which names the tests.
 
 mod architecture;
+mod attacks_tasks;
 mod closing;
 mod compile_fail;
 mod delegation;
