@@ -80,6 +80,8 @@ pub(crate) struct Core {
     alive: Cell<usize>,
     last_id: Cell<u64>,
     chance: Option<Chance>,
+    /// How many tasks at the front of the queue have their turn before chance has a say; looked at only with a seed.
+    in_turn: Cell<usize>,
     idle: Idle,
     gate: Arc<Gate>,
     /// Tasks that wait until all others wait.
@@ -111,6 +113,7 @@ impl Core {
             alive: Cell::new(0),
             last_id: Cell::new(0),
             chance: config.seed.map(Chance::new),
+            in_turn: Cell::new(0),
             idle,
             gate,
             blocked: WaitList::new(),
@@ -297,11 +300,13 @@ impl Core {
     ) -> TaskRef {
         // SAFETY: the trunk is there; the closure is dropped below, and the task has no result but its failure.
         unsafe {
+            let running = here::task();
             let task = self.spawn(self.trunk(), birth, closure);
             let record = self.queue.pop_back();
             debug_assert_eq!(record, task.as_ptr());
             self.outside(|| Record::fail(record, JoinError::NeverRan(why)));
             self.bury(record);
+            here::set_task(running);
             task
         }
     }
@@ -331,6 +336,7 @@ impl Core {
         unsafe { (*running).state.set(State::Ready) };
         self.queue.push_front(running, std::ptr::from_ref(hot).cast());
         self.queue.push_front(child, std::ptr::null());
+        self.in_turn.set(self.in_turn.get() + 2);
     }
 
     /// Runs tasks until `done`.
@@ -342,7 +348,7 @@ impl Core {
                 }
                 let task = match &self.chance {
                     None => self.queue.pop(),
-                    Some(chance) => self.queue.pop_at(chance.below(self.queue.len())),
+                    Some(chance) => self.pop_by(chance),
                 };
                 // SAFETY: what is in the queue is alive, and has been told so by its state.
                 unsafe { self.step(task) };
@@ -350,6 +356,17 @@ impl Core {
             self.look_around();
             if self.queue.is_empty() && !done() {
                 self.idle();
+            }
+        }
+    }
+
+    /// Any task that is ready, unless it was promised whose turn it is.
+    fn pop_by(&self, chance: &Chance) -> *const Record {
+        match self.in_turn.get() {
+            0 => self.queue.pop_at(chance.below(self.queue.len())),
+            promised => {
+                self.in_turn.set(promised - 1);
+                self.queue.pop()
             }
         }
     }
@@ -478,11 +495,13 @@ impl Core {
         unsafe {
             Branch::unhang(&raw const record.branch);
             if record.scoped.get() {
-                let failed = record.end.get() == End::Failure;
-                (*parent.cast::<Frame>()).task_ends(&task, failed);
+                (*parent.cast::<Frame>()).task_ends(&task);
             }
         }
         self.alive.set(self.alive.get() - 1);
+        if std::ptr::eq(parent, &self.top) {
+            self.first_task_ends();
+        }
         if !record.handled.get() && !record.scoped.get() {
             self.tell_failure(record);
         }
@@ -620,11 +639,19 @@ impl Core {
         }
     }
 
-    /// The first task has ended: cancels those that are left, and runs them to their end.
-    pub(super) fn wind_up(&self) {
+    /// The first task has ended: says who is left, and cancels them before any of them takes another step.
+    #[cold]
+    fn first_task_ends(&self) {
         self.ending.set(true);
+        for (task, _) in super::info::tasks(self) {
+            self.unhandled(Some(task.record()), Problem::Leftover);
+        }
         // SAFETY: the trunk is a field of this.
         unsafe { Branch::cancel(&self.trunk, self, Reason::Shutdown) };
+    }
+
+    /// After the first task: runs those that are left to their end.
+    pub(super) fn wind_up(&self) {
         self.run_until(|| self.alive.get() == 0);
         // Whoever was told that their message arrived has it delivered. New tasks are born cancelled now.
         for message in self.gate.close() {

@@ -121,7 +121,7 @@ fn a_loop_that_ignores_its_cancellation_does_not_starve_others() {
                 log.add(format!("turn {turn}"));
             }
             stop.set(true);
-            assert_eq!(stubborn.join().unwrap(), 3);
+            assert_eq!(stubborn.join().unwrap(), 4);
         },
         &["turn 1", "turn 2", "turn 3"],
     );

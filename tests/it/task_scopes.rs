@@ -35,12 +35,12 @@ fn children_change_what_the_parent_owns() {
 #[test]
 fn a_result_comes_by_the_handle_and_may_borrow() {
     run(|| {
-        let text = String::from("rope walk");
+        let text = String::from("a rope of strands");
         let longest = task::scope(|s| {
             let words: Vec<_> = text.split(' ').map(|word| s.spawn(move || word)).collect();
             words.iter().map(|word| word.join().unwrap()).max_by_key(|word| word.len()).unwrap()
         });
-        assert_eq!(longest, "rope");
+        assert_eq!(longest, "strands");
     });
 }
 
@@ -260,7 +260,8 @@ fn the_first_panic_goes_on_and_the_others_go_to_the_hook() {
         })
     });
     assert_eq!(text, "first");
-    let expected = ["second", "third"].map(|name| format!("task 1 panicked, and nobody joined it: {name}"));
+    let expected =
+        ["task 3 panicked, and nobody joined it: second", "task 4 panicked, and nobody joined it: third"];
     assert_eq!(told, expected);
 }
 
@@ -279,7 +280,7 @@ fn the_panic_of_the_body_goes_before_those_of_children() {
         })
     });
     assert_eq!(text, "body");
-    assert_eq!(told, ["task 1 panicked, and nobody joined it: child"]);
+    assert_eq!(told, ["task 2 panicked, and nobody joined it: child"]);
 }
 
 #[test]
@@ -302,9 +303,15 @@ fn a_panic_goes_before_errors() {
     let text = panic_text(|| {
         run(|| {
             let _ = task::try_scope(|s| {
-                s.spawn(|| Err::<(), _>("an error"));
-                s.spawn(|| -> Result<(), _> { panic!("a panic") });
-                task::yield_now();
+                s.spawn(|| {
+                    sleep(1).unwrap();
+                    Err::<(), _>("an error")
+                });
+                // In the same instant: it has been woken when the other one fails.
+                s.spawn(|| -> Result<(), _> {
+                    sleep(1).unwrap();
+                    panic!("a panic")
+                });
                 Ok(())
             });
         });
@@ -574,6 +581,7 @@ fn what_a_service_spawns_while_it_ends_is_awaited_too() {
                     });
                     log.add("service ends");
                 });
+                s.spawn(|| sleep(1).unwrap());
             });
             log.add("scope left");
         },
