@@ -6,6 +6,7 @@
 mod architecture;
 mod cancellation;
 mod closing;
+mod combining;
 mod compile_fail;
 mod delegation;
 mod exits;
@@ -19,5 +20,6 @@ mod stacks;
 mod task_locals;
 mod task_scopes;
 mod tasks;
+mod timing;
 mod world;
 mod yielding;
