@@ -304,11 +304,13 @@ impl Core {
     ) -> TaskRef {
         // SAFETY: the trunk is there; the closure is dropped below, and the task has no result but its failure.
         unsafe {
+            let running = here::task();
             let task = self.spawn(self.trunk(), birth, closure);
             let record = self.queue.pop_back();
             debug_assert_eq!(record, task.as_ptr());
             self.outside(|| Record::fail(record, JoinError::NeverRan(why)));
             self.bury(record);
+            here::set_task(running);
             task
         }
     }
@@ -472,11 +474,13 @@ impl Core {
         unsafe {
             Branch::unhang(&raw const record.branch);
             if record.scoped.get() {
-                let failed = record.end.get() == End::Failure;
-                (*parent.cast::<Frame>()).task_ends(&task, failed);
+                (*parent.cast::<Frame>()).task_ends(&task);
             }
         }
         self.alive.set(self.alive.get() - 1);
+        if std::ptr::eq(parent, &self.top) {
+            self.first_task_ends();
+        }
         if !record.handled.get() && !record.scoped.get() {
             self.tell_failure(record);
         }
@@ -618,11 +622,19 @@ impl Core {
         }
     }
 
-    /// The first task has ended: cancels those that are left, and runs them to their end.
-    pub(super) fn wind_up(&self) {
+    /// The first task has ended: says who is left, and cancels them before any of them takes another step.
+    #[cold]
+    fn first_task_ends(&self) {
         self.ending.set(true);
+        for (task, _) in super::info::tasks(self) {
+            self.unhandled(Some(task.record()), Problem::Leftover);
+        }
         // SAFETY: the trunk is a field of this.
         unsafe { Branch::cancel(&self.trunk, self, Reason::Shutdown) };
+    }
+
+    /// After the first task: runs those that are left to their end.
+    pub(super) fn wind_up(&self) {
         self.run_until(|| self.alive.get() == 0);
         // Whoever was told that their message arrived has it delivered. New tasks are born cancelled now.
         for message in self.gate.close() {

@@ -184,7 +184,8 @@ impl<T> Handle<T> {
     /// Whether the task has ended without a value: it panicked, never ran, or its scope has its error.
     pub fn has_failed(&self) -> bool {
         let record = self.task.record();
-        record.state.get() == State::Ended && matches!(record.end.get(), End::Failure | End::Quiet)
+        record.state.get() == State::Ended
+            && matches!(record.end.get(), End::Failure | End::Quiet | End::Kept | End::FailureTaken)
     }
 
     /// Looks at the value without taking it; `None` if there is none, or not any more.

@@ -75,10 +75,14 @@ pub(super) enum End {
     Value,
     /// A failure that somebody has to be told of.
     Failure,
-    /// A failure that is no news: it was cancelled before it began, or its scope keeps the error.
+    /// A failure that is no news: it was cancelled before it began.
     Quiet,
+    /// It failed, and its scope keeps the error.
+    Kept,
     /// Nothing any more.
     Taken,
+    /// Nothing any more; it was a failure.
+    FailureTaken,
 }
 
 /// What only few tasks have.
@@ -172,9 +176,8 @@ impl<F: FnOnce() -> Result<T, JoinError>, T> TaskCell<F, T> {
             },
             // Cancelled before its first step: it never runs. Its captures are dropped here, where they may wait.
             Some(reason) => {
-                if let Err(payload) = panic::catch_unwind(AssertUnwindSafe(|| drop(closure))) {
-                    report::discard(payload);
-                }
+                let dropped = panic::catch_unwind(AssertUnwindSafe(|| drop(closure)));
+                dropped.unwrap_or_else(super::unhandled_panic);
                 Err(JoinError::NeverRan(Cancelled::new(reason)))
             }
         };
@@ -186,7 +189,7 @@ impl<F: FnOnce() -> Result<T, JoinError>, T> TaskCell<F, T> {
         // SAFETY: a task that has not run holds its closure.
         let closure = unsafe { ptr::read(&raw const (*Self::payload(record)).closure) };
         let dropped = panic::catch_unwind(AssertUnwindSafe(|| drop(ManuallyDrop::into_inner(closure))));
-        dropped.unwrap_or_else(report::discard);
+        dropped.unwrap_or_else(super::unhandled_panic);
         // SAFETY: as in `run`.
         unsafe { Self::finish(record, Err(error)) };
     }
@@ -211,9 +214,13 @@ impl<F: FnOnce() -> Result<T, JoinError>, T> TaskCell<F, T> {
                     }
                 }
                 Err(error) => {
-                    let quiet = matches!(error, JoinError::NeverRan(_) | JoinError::Failed);
+                    let end = match error {
+                        JoinError::NeverRan(_) => End::Quiet,
+                        JoinError::Failed => End::Kept,
+                        _ => End::Failure,
+                    };
                     (*Self::payload(record)).failure = ManuallyDrop::new(Box::new(error));
-                    (*record).end.set(if quiet { End::Quiet } else { End::Failure });
+                    (*record).end.set(end);
                 }
             }
         }
@@ -237,9 +244,9 @@ impl<F: FnOnce() -> Result<T, JoinError>, T> TaskCell<F, T> {
     }
 
     unsafe fn take_failure(record: *const Record) -> JoinError {
-        // SAFETY: `end` was `Failure` or `Quiet`, says the caller, and says now that it is not any more.
+        // SAFETY: `end` told of a failure, says the caller, and says now that it is not there any more.
         unsafe {
-            (*record).end.set(End::Taken);
+            (*record).end.set(End::FailureTaken);
             *ManuallyDrop::into_inner(ptr::read(&raw const (*Self::payload(record)).failure))
         }
     }
@@ -420,8 +427,8 @@ impl Record {
                     Some(Ok(value.assume_init()))
                 }
             }
-            End::Failure | End::Quiet => self.take_failure().map(Err),
-            End::Taken => Some(Err(JoinError::Taken)),
+            End::Failure | End::Quiet | End::Kept => self.take_failure().map(Err),
+            End::Taken | End::FailureTaken => Some(Err(JoinError::Taken)),
         }
     }
 
@@ -438,7 +445,7 @@ impl Record {
 
     pub(super) fn take_failure(&self) -> Option<JoinError> {
         // SAFETY: `end` says that there is one.
-        matches!(self.end.get(), End::Failure | End::Quiet)
+        matches!(self.end.get(), End::Failure | End::Quiet | End::Kept)
             .then(|| unsafe { (self.table.take_failure)(self) })
     }
 
@@ -481,6 +488,11 @@ impl Record {
 
     pub(super) fn is_cancelled(&self) -> Option<Reason> {
         self.branch.effective()
+    }
+
+    /// Whether a wait of its has failed, and nothing but the task itself was cancelled.
+    pub(super) fn was_cancelled_alone(&self) -> bool {
+        self.branch.was_delivered() && self.branch.is_outermost()
     }
 }
 
@@ -529,8 +541,7 @@ fn leave_extras(record: &Record) {
 fn drop_locals(record: &Record) {
     while record.with_extras(|extras| extras.is_some_and(|extras| !extras.locals.is_empty())) {
         let locals = record.extras_mut(|extras| std::mem::take(&mut extras.locals));
-        if let Err(payload) = panic::catch_unwind(AssertUnwindSafe(|| drop(locals))) {
-            report::discard(payload);
-        }
+        let dropped = panic::catch_unwind(AssertUnwindSafe(|| drop(locals)));
+        dropped.unwrap_or_else(super::unhandled_panic);
     }
 }
