@@ -16,5 +16,5 @@ mod protocol;
 mod scopes;
 mod seeds;
 mod stacks;
-mod testing;
+mod test_tools;
 mod yielding;
