@@ -111,8 +111,10 @@ impl World {
     }
 }
 
+type Part = fn(&Rc<World>) -> Result<(), Cancelled>;
+
 /// The parts. Each may end early, with an error or without.
-const PARTS: [fn(&Rc<World>) -> Result<(), Cancelled>; 13] = [
+const PARTS: [Part; 13] = [
     children_that_take_turns_at_a_lock,
     numbers_that_are_handed_over,
     limits_in_limits,
@@ -293,7 +295,7 @@ fn a_generator_that_waits(w: &Rc<World>) -> Result<(), Cancelled> {
     }
     // One that is asked by another task, and is closed in the middle if that is cancelled.
     let inner = w.clone();
-    let mut ticker = Generator::new(move |co: &ropewalk::Yielder<u32, ()>| -> Result<(), Cancelled> {
+    let ticker = Generator::new(move |co: &ropewalk::Yielder<u32, ()>| -> Result<(), Cancelled> {
         let _alive = inner.alive();
         for tick in 0.. {
             time::sleep(TICK)?;
@@ -304,7 +306,9 @@ fn a_generator_that_waits(w: &Rc<World>) -> Result<(), Cancelled> {
         Ok(())
     });
     task::scope(|s| {
-        let asking = s.spawn(|| {
+        let asking = s.spawn(move || {
+            // Moved, so that this task drops it.
+            let ticker = ticker;
             let _ = ticker.start();
             task::checkpoint()?;
             let _ = ticker.send(());
@@ -384,7 +388,7 @@ fn those_that_end_first(w: &Rc<World>) -> Result<(), Cancelled> {
     })
 }
 
-fn cut(cut: &Cut, parts: &[fn(&Rc<World>) -> Result<(), Cancelled>]) {
+fn cut(cut: &Cut, parts: &[Part]) {
     let world = Rc::new(World::default());
     let done = cut.here(|| match parts {
         [part] => part(&world),
@@ -429,7 +433,9 @@ fn a_race_that_is_cancelled_before_its_tasks_begin_is_cancelled() {
         });
         assert_eq!(raced.unwrap_err().reason(), Reason::Requested);
         // Each for itself.
-        let raced: Result<(), Cancelled> = task::race(|r| drop(r.add(|| ()).cancel()));
+        let raced: Result<(), Cancelled> = task::race(|r| {
+            r.add(|| ()).cancel();
+        });
         assert_eq!(raced.unwrap_err().reason(), Reason::Requested);
     });
 }

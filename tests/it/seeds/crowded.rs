@@ -389,7 +389,7 @@ impl World {
             task::spawn(move || world.acts(depth))
         };
         let tasks: Vec<JoinHandle<Done>> = (0..1 + random(3)).map(spawn).collect();
-        let done = task::finally(
+        task::finally(
             || {
                 self.acts(depth)?;
                 if random(3) == 0 {
@@ -422,8 +422,7 @@ impl World {
                     }
                 }
             },
-        );
-        done
+        )
     }
 
     fn timeout(self: &Rc<World>, depth: usize) -> Done {
@@ -441,7 +440,9 @@ impl World {
     fn cancelled_by_another(self: &Rc<World>, depth: usize) -> Done {
         task::cancel_scope(|scope| {
             let canceller = scope.canceller();
-            let cancel = move || drop(canceller.cancel().then_some(()));
+            let cancel = move || {
+                canceller.cancel();
+            };
             match random(3) {
                 0 => drop(self.callbacks.after(while_(), cancel)),
                 1 => drop(task::Builder::new().eager(random(2) == 0).spawn(cancel).join()),

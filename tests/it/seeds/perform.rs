@@ -114,7 +114,7 @@ impl World {
             Act::CancelLater(delay, script) => self.cancel_later(*delay, script),
             Act::Shield(script) => task::shield(|| self.script(script)),
             Act::Finally(body, cleanup) => {
-                task::finally(|| self.script(body), || drop(self.script(cleanup).is_ok()))
+                task::finally(|| self.script(body), || self.script(cleanup).map_or((), |_| ()))
             }
             Act::Race(scripts) => {
                 let ground = Ground::new();
@@ -148,7 +148,9 @@ impl World {
     fn cancel_later(self: &Rc<World>, delay: Moment, script: &Script) -> Done {
         let done = task::cancel_scope(|scope| {
             let canceller = scope.canceller();
-            let timer = time::call_later(nanos(delay), move || drop(canceller.cancel().then_some(())));
+            let timer = time::call_later(nanos(delay), move || {
+                canceller.cancel();
+            });
             let done = self.script(script);
             timer.cancel();
             done
@@ -187,7 +189,7 @@ impl World {
                 let task = move || stands.carry(|| world.script(&script));
                 if service { s.spawn_service(task) } else { s.spawn(task) }
             };
-            self.body(scope, &spawn, &|| drop(s.cancel().then_some(())), |done| outcome_of(done).code())
+            self.body(scope, &spawn, &|| s.cancel(), |done| outcome_of(done).code())
         })
     }
 
@@ -199,7 +201,7 @@ impl World {
                 let task = move || stands.carry(|| world.script(&script));
                 if service { s.spawn_service(task) } else { s.spawn(task) }
             };
-            self.body(scope, &spawn, &|| drop(s.cancel().then_some(())), |value| Outcome::Value(value).code())
+            self.body(scope, &spawn, &|| s.cancel(), |value| Outcome::Value(value).code())
         });
         result.map_err(|group| group.into_first())
     }
@@ -208,7 +210,7 @@ impl World {
         self: &Rc<World>,
         scope: &Scope,
         spawn: &dyn Fn(&Rc<Script>, bool) -> ScopedJoinHandle<'scope, T>,
-        cancel: &dyn Fn(),
+        cancel: &dyn Fn() -> bool,
         code: impl Fn(T) -> u64,
     ) -> Done {
         let mut tasks = Vec::new();
