@@ -18,6 +18,7 @@
 //!
 //! - [`generator`]: starting, sending, throwing, closing, delegating; generators over borrowed data.
 //! - [`pipeline`]: generators in a row, pulled from one end or pushed from the other.
+//! - [`testing`]: tests in virtual time, under schedules that can be replayed, cancelled everywhere.
 //! - [`stack`]: what stacks cost, how large they are, and what happens when one overflows.
 
 #[cfg(not(unix))]
@@ -34,6 +35,7 @@ mod primitive;
 mod report;
 mod scheduler;
 pub mod task;
+pub mod testing;
 pub mod time;
 
 pub use error::{
@@ -60,6 +62,9 @@ mod documents {
 
     #[doc = include_str!("../docs/generators.md")]
     mod generators {}
+
+    #[doc = include_str!("../docs/testing.md")]
+    mod testing {}
 
     #[doc = include_str!("../docs/unsafe.md")]
     mod unsafe_code {}

@@ -593,3 +593,50 @@ fn a_generator_stranded_by_one_that_was_forgotten_is_leaked_and_reported() {
     let expected = "was dropped while it stood in for a generator that was forgotten: its stack is leaked";
     assert_eq!(errors_of(&output).matches(expected).count(), 2, "{}", errors_of(&output));
 }
+
+/// Notes the seeds it runs, and fails at 17.
+fn seeds_that_fail_at_17() {
+    ropewalk::testing::explore(10..20, || {
+        let first = ropewalk::testing::random(1 << 20);
+        eprintln!("drew {first}");
+        assert_ne!(first, first_of(17), "this is the one");
+    });
+}
+
+/// What a program draws first under that seed.
+fn first_of(seed: u64) -> usize {
+    static KNOWN: std::sync::Mutex<Vec<(u64, usize)>> = std::sync::Mutex::new(Vec::new());
+    let known = KNOWN.lock().unwrap().iter().find(|(known, _)| *known == seed).map(|known| known.1);
+    // Another thread, for this one may run a program already.
+    known.unwrap_or_else(|| {
+        let draw =
+            move || ropewalk::testing::Setup::new().seed(seed).run(|| ropewalk::testing::random(1 << 20));
+        let first = std::thread::spawn(draw).join().unwrap();
+        KNOWN.lock().unwrap().push((seed, first));
+        first
+    })
+}
+
+#[test]
+fn a_seed_that_fails_prints_the_line_that_replays_it() {
+    let name = "a_seed_that_fails_prints_the_line_that_replays_it";
+    let all = in_child(name, &[], seeds_that_fail_at_17);
+    assert!(!all.status.success());
+    assert_says(&all, &format!("ropewalk: seed 17 failed; to replay: ROPEWALK_SEED=17 cargo test {name}"));
+    assert_eq!(errors_of(&all).matches("drew ").count(), 8, "{}", errors_of(&all));
+
+    let replayed = in_child(name, &[("ROPEWALK_SEED", "17")], seeds_that_fail_at_17);
+    assert_says(&replayed, "this is the one");
+    assert_eq!(errors_of(&replayed).matches("drew ").count(), 1, "{}", errors_of(&replayed));
+}
+
+#[test]
+fn the_environment_says_how_many_seeds_are_explored() {
+    let name = "the_environment_says_how_many_seeds_are_explored";
+    let few = in_child(name, &[("ROPEWALK_SEEDS", "3")], seeds_that_fail_at_17);
+    assert_ended_well(&few);
+    assert_eq!(errors_of(&few).matches("drew ").count(), 3);
+
+    let wrong = in_child(name, &[("ROPEWALK_SEED", "one")], seeds_that_fail_at_17);
+    assert_says(&wrong, "ROPEWALK_SEED must be a number, and is \"one\"");
+}

@@ -30,6 +30,7 @@ use super::queue::Queue;
 use super::record::{Birth, End, Extras, Record, State, TaskId, TaskRef};
 use super::remote::{Gate, Message};
 use super::timers::Timers;
+use super::tripwire::Tripwire;
 use super::unhandled::{Problem, Unhandled};
 use super::wait_list::WaitList;
 use crate::clock::{Clock, Nanos};
@@ -81,7 +82,11 @@ pub(crate) struct Core {
     seen: Cell<Nanos>,
     alive: Cell<usize>,
     last_id: Cell<u64>,
+    /// The order of ready tasks; without it, first come, first served.
     chance: Option<Chance>,
+    /// For programs that ask for chance. Apart from the order, which does not depend on what they ask.
+    dice: Chance,
+    tripwire: Tripwire,
     idle: Idle,
     gate: Arc<Gate>,
     /// Tasks that wait until all others wait.
@@ -114,6 +119,8 @@ impl Core {
             alive: Cell::new(0),
             last_id: Cell::new(0),
             chance: config.seed.map(Chance::new),
+            dice: Chance::new(!config.seed.unwrap_or(0)),
+            tripwire: Tripwire::default(),
             idle,
             gate,
             blocked: WaitList::new(),
@@ -161,8 +168,12 @@ impl Core {
         &self.presence
     }
 
-    pub(super) fn chance(&self) -> Option<&Chance> {
-        self.chance.as_ref()
+    pub(super) fn dice(&self) -> &Chance {
+        &self.dice
+    }
+
+    pub(super) fn tripwire(&self) -> &Tripwire {
+        &self.tripwire
     }
 
     pub(super) fn blocked(&self) -> &WaitList {
@@ -388,6 +399,7 @@ impl Core {
 
     #[cold]
     fn timed<R>(&self, task: *const Record, step: impl FnOnce() -> R) -> R {
+        self.pass_moment();
         let began = Instant::now();
         let result = step();
         let took = began.elapsed();
@@ -541,6 +553,9 @@ impl Core {
     }
 
     fn look_around(&self) {
+        if self.config.debug {
+            self.pass_moment();
+        }
         let now = self.clock.now();
         self.seen.set(now);
         // No more than there are now: a callback may set another one that is due at once.
@@ -577,11 +592,13 @@ impl Core {
     /// Nobody is ready. Waits for something that can change that.
     #[cold]
     fn idle(&self) {
-        if !self.blocked.is_empty() {
+        let next = self.timers.borrow().next_deadline();
+        // What a callback has set for at once is due before anybody can say that all wait.
+        let is_due = next.is_some_and(|deadline| deadline <= self.clock.now());
+        if !is_due && !self.blocked.is_empty() {
             self.blocked.wake_all(());
             return;
         }
-        let next = self.timers.borrow().next_deadline();
         match next {
             Some(deadline) if self.clock.is_virtual() => self.clock.advance_to(deadline),
             // Whoever went last may have left a message: who sees that he is gone sees that too.

@@ -24,6 +24,7 @@ mod remote;
 mod runtime;
 mod ticket;
 mod timers;
+mod tripwire;
 mod unhandled;
 mod wait_list;
 mod why;
@@ -39,6 +40,7 @@ pub use handle::Handle;
 pub(crate) use handle::{Ends, Options, spawn, spawn_on};
 pub(crate) use park::{checkpoint, yield_now};
 pub use runtime::{Builder, Clock, RunError, Runtime, run};
+pub(crate) use tripwire::{set_tripwire, take_tripwire};
 pub use unhandled::{Problem, Unhandled};
 
 use crate::clock::{NEVER, Nanos};
@@ -76,6 +78,28 @@ fn core() -> &'static core::Core {
 pub(crate) fn failing_task() -> (Option<String>, &'static Location<'static>, bool, bool) {
     let task = here::lend_task().expect("an error of a task is noted in the task");
     (task.name(), task.spawned, task.branch.was_delivered(), task.was_cancelled_alone())
+}
+
+/// Parks the running task until all others wait.
+#[track_caller]
+pub(crate) fn wait_until_all_wait() -> Result<(), Cancelled> {
+    core().blocked().wait(&lowlevel::Why::new("all others to wait"))
+}
+
+/// A number below `bound`, by the runtime's seed.
+#[track_caller]
+pub(crate) fn random(bound: usize) -> usize {
+    core().dice().below(bound)
+}
+
+/// Sets a virtual clock forward. False if the clock is real.
+#[track_caller]
+pub(crate) fn advance(by: Duration) -> bool {
+    let clock = core().clock();
+    if clock.is_virtual() {
+        clock.advance_to(clock.after(by));
+    }
+    clock.is_virtual()
 }
 
 /// What the running task has set, or inherited.

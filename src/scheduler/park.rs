@@ -55,6 +55,9 @@ pub(super) fn may_wait() -> Result<(&'static Core, *const Record), Cancelled> {
     // no harm: it stays in this file's callers, which run under the scheduler.
     unsafe {
         let core = &*core;
+        if core.config.debug {
+            core.pass_moment();
+        }
         match (*current_branch()).effective() {
             None => Ok((core, task)),
             Some(reason) => Err(refuse(core, task, reason)),

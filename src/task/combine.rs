@@ -103,6 +103,7 @@ fn value_of<T, E: From<Cancelled>>(task: &Handle<T>) -> Result<Option<T>, E> {
 pub struct Race<'scope, 'env, T> {
     scope: &'scope Scope<'scope, 'env>,
     winner: Rc<Cell<Option<T>>>,
+    has_tasks: Cell<bool>,
 }
 
 /// Runs tasks side by side and returns what the first one to end returns. The others are cancelled *and* waited for.
@@ -128,7 +129,7 @@ pub struct Race<'scope, 'env, T> {
 ///
 /// # Errors
 ///
-/// [`Cancelled`], if no task began before the caller was cancelled.
+/// [`Cancelled`], if no task began before it was cancelled.
 ///
 /// # Panics
 ///
@@ -141,11 +142,15 @@ where
     T: 'env,
 {
     let winner = Rc::new(Cell::new(None));
-    scope(|s| add(&Race { scope: s, winner: winner.clone() }));
-    match (winner.take(), why_nothing_begins()) {
-        (Some(value), _) => Ok(value),
-        (None, Some(cancelled)) => Err(cancelled),
-        (None, None) => panic!("a race needs at least one task"),
+    let has_tasks = scope(|s| {
+        let race = Race { scope: s, winner: winner.clone(), has_tasks: Cell::new(false) };
+        add(&race);
+        race.has_tasks.get()
+    });
+    match winner.take() {
+        Some(value) => Ok(value),
+        None if has_tasks => Err(why_nothing_begins().unwrap_or(Cancelled::new(Reason::Requested))),
+        None => panic!("a race needs at least one task"),
     }
 }
 
@@ -161,6 +166,7 @@ impl<'scope, T> Race<'scope, '_, T> {
     where
         T: 'scope,
     {
+        self.has_tasks.set(true);
         let (scope, winner) = (self.scope, self.winner.clone());
         scope.spawn(move || {
             let ended = panic::catch_unwind(AssertUnwindSafe(task));
