@@ -24,6 +24,7 @@
 compile_error!("ropewalk needs a system with mmap and signals: Linux, macOS or a BSD");
 
 pub mod generator;
+pub mod inspect;
 pub mod stack;
 
 mod clock;

@@ -255,7 +255,8 @@ fn drop_result(record: &Record) {
             Some(core) => core.tell_failure(record),
             None => {
                 let error = record.take_failure().expect("`end` says that there is one");
-                super::unhandled::Unhandled::new(Some(record), None, Problem::from_failure(&error)).print();
+                super::unhandled::Unhandled::new(Some(record), None, None, Problem::from_failure(&error))
+                    .print();
             }
         }
     }

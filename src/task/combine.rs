@@ -91,10 +91,7 @@ where
 }
 
 /// `None` for a task whose error the scope keeps.
-fn value_of<T, E: From<Cancelled>>(
-    task: &Handle<T>,
-    at: &'static Location<'static>,
-) -> Result<Option<T>, E> {
+fn value_of<T, E: From<Cancelled>>(task: &Handle<T>, at: &'static Location<'static>) -> Result<Option<T>, E> {
     match task.join_at(at) {
         Ok(value) => Ok(Some(value)),
         Err(JoinError::NeverRan(cancelled) | JoinError::Cancelled(cancelled)) => Err(cancelled.into()),

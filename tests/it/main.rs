@@ -5,8 +5,11 @@
 mod architecture;
 mod closing;
 mod compile_fail;
+mod deadlock;
+mod debug_mode;
 mod delegation;
 mod exits;
+mod inspect;
 mod iterators;
 mod log;
 mod model;
