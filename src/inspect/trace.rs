@@ -36,8 +36,10 @@ fn users<'a, 'b>(all: &'a [Frame<'b>]) -> &'a [Frame<'b>] {
     let base = all.iter().position(|frame| frame.is_in(&["ropewalk::scheduler::record::TaskCell"]));
     let above = &all[..base.unwrap_or(all.len())];
     // Where no symbols tell what is what, all of it is shown.
-    let top = above.iter().position(|frame| !frame.is_in(TOP)).unwrap_or(0);
-    let above = &above[top..];
+    // The running task is here itself, where others have been resumed to say where they are.
+    let asked = above.iter().position(|frame| frame.is_in(&["ropewalk::inspect::"])).unwrap_or(0);
+    let top = above[asked..].iter().position(|frame| !frame.is_in(TOP)).unwrap_or(0);
+    let above = &above[asked + top..];
     let bottom = match base {
         Some(_) => above.iter().rposition(|frame| !frame.is_in(BOTTOM)).map_or(0, |last| last + 1),
         None => above.len(),
@@ -46,8 +48,7 @@ fn users<'a, 'b>(all: &'a [Frame<'b>]) -> &'a [Frame<'b>] {
 }
 
 /// Between the innermost call of the user and the capture of the trace.
-const TOP: &[&str] =
-    &["ropewalk::scheduler::", "ropewalk::inspect::", "std::backtrace", "core::iter", "alloc::"];
+const TOP: &[&str] = &["ropewalk::scheduler::", "ropewalk::inspect::", "std::backtrace"];
 
 /// Between the first frame of a task and the closure that it was spawned with.
 const BOTTOM: &[&str] = &[

@@ -238,8 +238,12 @@ fn snapshot_of(core: &Core, backtraces: usize) -> Snapshot {
         left -= usize::from(backtrace.is_some());
         Seen { info: TaskInfo::of(record, Some(core)), depth: *depth, awaited: is_awaited(record), backtrace }
     };
+    let mut seen: Vec<Seen> = tasks.iter().map(see).collect();
+    // The first task hangs behind the trunk, and is what a reader looks for first.
+    let first = seen.iter().position(|seen| seen.info.id.get() == 1).unwrap_or(0);
+    seen.rotate_left(first);
     Snapshot {
-        tasks: tasks.iter().map(see).collect(),
+        tasks: seen,
         runtime: core.config.name.clone(),
         timers: core.timers().len(),
         remotes: core.gate().remotes(),
