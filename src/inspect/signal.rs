@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Dump;
 use crate::scheduler::{Live, live_runtimes};
@@ -116,6 +116,7 @@ enum Answer {
 }
 
 fn print_all() {
+    let began = Instant::now();
     // All are asked before the first is listened to, so that they show about the same moment.
     let asked: Vec<_> = live_runtimes().into_iter().filter_map(|live| Some((ask(&live)?, live))).collect();
     if asked.is_empty() {
@@ -123,7 +124,7 @@ fn print_all() {
     }
     for (answers, live) in asked {
         let mut text = format!("ropewalk: SIGQUIT: {live}:\n");
-        match listen(&answers) {
+        match listen(&answers, PATIENCE.saturating_sub(began.elapsed())) {
             Some(dump) => write!(text, "{dump}"),
             None => write!(text, "{}\n", no_answer(&live)),
         }
@@ -144,8 +145,8 @@ fn ask(live: &Live) -> Option<Receiver<Answer>> {
     live.post(call).then_some(receiver)
 }
 
-fn listen(answers: &Receiver<Answer>) -> Option<Dump> {
-    match answers.recv_timeout(PATIENCE).ok()? {
+fn listen(answers: &Receiver<Answer>, patience: Duration) -> Option<Dump> {
+    match answers.recv_timeout(patience).ok()? {
         Answer::Dump(dump) => Some(dump),
         // Many tasks take their time.
         Answer::Here => match answers.recv().ok()? {
