@@ -18,6 +18,7 @@
 //!
 //! - [`generator`]: starting, sending, throwing, closing, delegating; generators over borrowed data.
 //! - [`pipeline`]: generators in a row, pulled from one end or pushed from the other.
+//! - [`inspect`]: who waits for what, where, and who has it.
 //! - [`stack`]: what stacks cost, how large they are, and what happens when one overflows.
 
 #[cfg(not(unix))]
@@ -61,6 +62,9 @@ mod documents {
 
     #[doc = include_str!("../docs/generators.md")]
     mod generators {}
+
+    #[doc = include_str!("../docs/debugging.md")]
+    mod debugging {}
 
     #[doc = include_str!("../docs/unsafe.md")]
     mod unsafe_code {}

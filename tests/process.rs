@@ -742,7 +742,7 @@ fn sigquit_prints_the_tasks_with_their_backtraces_and_the_process_goes_on() {
     assert_says(&output, "task 1 spawned at tests/process.rs:");
     assert_says(&output, "\n  task 2 'waiter' spawned at tests/process.rs:");
     assert_says(&output, ": waits for lock (tests/process.rs:");
-    assert_says(&output, "\n      in process::waits_for_a_lock at ");
+    assert_says(&output, "waits_for_a_lock at ");
     assert!(!errors_of(&output).contains("corosensei"), "{}", errors_of(&output));
 }
 

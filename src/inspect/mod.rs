@@ -10,8 +10,8 @@
 //!         task::Builder::new().name("reader").spawn_in(s, || line.wait(&Why::new("a line of input")));
 //!         task::yield_now();
 //!         let dump = inspect::dump().to_string();
-//!         assert!(dump.contains("task 2 'reader' spawned at src/inspect/mod.rs"), "{dump}");
-//!         assert!(dump.contains(": waits for a line of input (src/inspect/mod.rs"), "{dump}");
+//!         assert!(dump.contains("task 2 'reader' spawned at "), "{dump}");
+//!         assert!(dump.contains(": waits for a line of input ("), "{dump}");
 //!         s.cancel();
 //!     });
 //! });

@@ -126,7 +126,7 @@ fn print_all() {
         let mut text = format!("ropewalk: SIGQUIT: {live}:\n");
         match listen(&answers, PATIENCE.saturating_sub(began.elapsed())) {
             Some(dump) => write!(text, "{dump}"),
-            None => write!(text, "{}\n", no_answer(&live)),
+            None => writeln!(text, "{}", no_answer(&live)),
         }
         .expect("writing to a string does not fail");
         print(&text);

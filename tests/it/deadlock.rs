@@ -130,7 +130,7 @@ fn a_task_that_waits_for_what_it_holds_itself_is_named() {
         let line = WaitList::<()>::new();
         let id = task::current_id();
         let me = || id;
-        line.wait(&Why::new("lock").held_by(&me)).unwrap_err();
+        let _ = line.wait(&Why::new("lock").held_by(&me)).unwrap_err();
     });
     assert!(report.contains("this task waits for itself:\n  task 1 spawned at"), "{report}");
 }
@@ -172,7 +172,7 @@ fn a_clone_of_a_remote_keeps_it_from_being_a_deadlock_too() {
                 drop(other);
             }
         });
-        WaitList::<()>::new().wait(&Why::new("nobody")).unwrap_err();
+        let _ = WaitList::<()>::new().wait(&Why::new("nobody")).unwrap_err();
         dropped.get()
     });
     assert!(dropped);
@@ -230,7 +230,7 @@ fn tasks_that_are_stuck_at_the_end_of_run_are_told_to_the_hook() {
     let place = line!() + 3;
     let value = runtime.build().try_run(|| {
         let stubborn = || {
-            task::shield(|| WaitList::<()>::new().wait(&Why::new("nobody")).unwrap_err());
+            task::shield(|| drop(WaitList::<()>::new().wait(&Why::new("nobody"))));
         };
         drop(task::Builder::new().name("stubborn").spawn(stubborn));
         task::yield_now();
@@ -278,7 +278,7 @@ fn places_of_waits_are_the_callers_whatever_waits() {
             named("gathers", line!(), Box::new(move || drop(task::gather([d])))),
             named("tries", line!(), Box::new(move || drop(task::try_gather([|| { e(); Ok::<_, Cancelled>(()) }])))),
         ];
-        task::wait(&tasks, task::Until::All).unwrap_err();
+        let _ = task::wait(&tasks, task::Until::All).unwrap_err();
     });
     for (name, line) in places.into_iter() {
         let row = line_of(&report, &format!("'{name}'"));
