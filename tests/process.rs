@@ -857,6 +857,22 @@ fn who_listens_for_sigquit_does_not_keep_a_deadlock_from_being_found() {
     assert_ended_well(&output);
 }
 
+#[test]
+fn a_wait_that_nothing_can_end_ends_the_process_with_a_report() {
+    let output = in_child("a_wait_that_nothing_can_end_ends_the_process_with_a_report", &[], || {
+        ropewalk::run(|| {
+            // It says that the answer will come, and it never does.
+            lowlevel::park::<()>(&Why::new("answer"), std::mem::forget, || Undo::Later)
+        })
+        .expect("an answer");
+    });
+    assert_killed_by(libc::SIGABRT, &output);
+    assert_says(&output, "ropewalk: nothing can end the waits of these tasks:\n");
+    assert_says(&output, "task 1 spawned at tests/process.rs:");
+    assert_says(&output, ": waits for answer (tests/process.rs:");
+    assert_says(&output, "(cancelled: Deadlock)");
+}
+
 /// Runs tasks that do what debug mode finds.
 fn misbehave() {
     ropewalk::run(|| {

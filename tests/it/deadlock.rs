@@ -230,7 +230,7 @@ fn tasks_that_are_stuck_at_the_end_of_run_are_told_to_the_hook() {
     let place = line!() + 3;
     let value = runtime.build().try_run(|| {
         let stubborn = || {
-            task::shield(|| drop(WaitList::<()>::new().wait(&Why::new("nobody"))));
+            task::shield(|| WaitList::<()>::new().wait(&Why::new("nobody")).is_err());
         };
         drop(task::Builder::new().name("stubborn").spawn(stubborn));
         task::yield_now();
@@ -265,7 +265,9 @@ fn places_of_waits_are_the_callers_whatever_waits() {
     };
     let wait = |never: &Rc<WaitList>| {
         let never = never.clone();
-        move || drop(never.wait(&Why::new("nobody")))
+        move || {
+            let _ = never.wait(&Why::new("nobody"));
+        }
     };
     let (report, ()) = deadlock_of(|| {
         let (a, b, c) = (task::spawn(wait(&never)), task::spawn(wait(&never)), task::spawn(wait(&never)));
@@ -274,7 +276,7 @@ fn places_of_waits_are_the_callers_whatever_waits() {
         let tasks = [
             named("joins", line!(), Box::new(move || drop(a.join()))),
             named("waits", line!(), Box::new(move || drop(task::wait(&[b, c], task::Until::All)))),
-            named("parks", line!(), Box::new(|| drop(lowlevel::park::<()>(&Why::new("x"), forget, || Undo::Done)))),
+            named("parks", line!(), Box::new(|| { let _ = lowlevel::park::<()>(&Why::new("x"), forget, || Undo::Done); })),
             named("gathers", line!(), Box::new(move || drop(task::gather([d])))),
             named("tries", line!(), Box::new(move || drop(task::try_gather([|| { e(); Ok::<_, Cancelled>(()) }])))),
         ];

@@ -70,7 +70,7 @@ fn a_dump_is_a_tree_with_names_places_waits_and_holders() {
 fn a_dump_can_be_walked() {
     in_virtual_time(|| {
         let remote = lowlevel::remote();
-        let sleeper = task::Builder::new().name("sleeper").spawn(|| drop(time::sleep(HOUR)));
+        let sleeper = task::Builder::new().name("sleeper").spawn(|| time::sleep(HOUR).is_ok());
         time::sleep(Duration::from_secs(1)).unwrap();
         let dump = inspect::dump();
         assert_eq!((dump.runtime(), dump.timers(), dump.remotes()), (Some("test"), 1, 1));
@@ -182,6 +182,24 @@ fn a_backtrace_goes_through_generators() {
 }
 
 #[test]
+fn a_task_with_hardly_any_stack_left_is_not_asked_where_it_is() {
+    in_virtual_time(|| {
+        let full = task::Builder::new().stack_size(16 << 10).spawn(|| {
+            let much = std::hint::black_box([1u8; 11 << 10]);
+            let ended = time::sleep(HOUR).is_err();
+            ended && std::hint::black_box(&much)[0] == 1
+        });
+        time::sleep(Duration::from_secs(1)).unwrap();
+        let dump = inspect::dump_with_backtraces();
+        let entry = dump.tasks().find(|task| task.info().id == full.id()).unwrap();
+        assert!(matches!(entry.info().state, TaskState::Waiting { .. }));
+        assert_eq!(entry.frames(), None);
+        full.cancel();
+        assert!(full.join().unwrap());
+    });
+}
+
+#[test]
 fn a_dump_with_backtraces_changes_nothing() {
     let log = crate::log::Log::new();
     in_virtual_time(|| {
@@ -233,7 +251,7 @@ fn rings_are_found_and_chains_are_not() {
                 let find = || task::all().into_iter().map(|task| task.id).find(|id| id.get() == holder);
                 let holder = find();
                 let ask = || holder;
-                drop(line.wait(&Why::new("it").held_by(&ask)));
+                let _ = line.wait(&Why::new("it").held_by(&ask));
             }
         };
         task::scope(|s| {
