@@ -165,10 +165,10 @@ impl<'a> Entry<'a> {
         self.seen.awaited
     }
 
-    /// The calls that the task is in, the innermost first, without those of the scheduler; `None` without a backtrace.
+    /// The calls that the task is in, the innermost first, without those of this library; `None` without a backtrace.
     ///
     /// Each is the name of the function and, if the program has line tables, the place. In a program without symbols all
-    /// names are `<unknown>`, and the calls of the scheduler are among them.
+    /// names are `<unknown>`, and the library's are among them.
     pub fn frames(&self) -> Option<Vec<String>> {
         self.seen.backtrace.as_ref().map(trace::frames)
     }

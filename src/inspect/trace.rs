@@ -1,4 +1,4 @@
-//! What of a backtrace is the user's: not the scheduler's calls at its top, nor the task's first frames and what is below.
+//! What of a backtrace is the user's: not this library's own calls, nor what lies below the first frame of the task.
 //!
 //! A frame is known by the path of its function, or by its file: with `debug = "line-tables-only"` functions have no paths,
 //! and in a stripped program there are no files. With neither all frames are shown.
@@ -6,6 +6,8 @@
 use std::backtrace::Backtrace;
 use std::borrow::Cow;
 use std::env;
+
+use crate::generator::switch;
 
 /// Where the sources of this library were when it was built; ends with a slash.
 fn sources() -> &'static str {
@@ -29,7 +31,7 @@ pub(super) fn frames(backtrace: &Backtrace) -> Vec<String> {
     for frame in &mut all {
         frame.own = frame.place.and_then(|place| own_file(place, here));
     }
-    users(&all).iter().map(Frame::text).collect()
+    users(&all).into_iter().map(Frame::text).collect()
 }
 
 fn parse(text: &str) -> Vec<Frame<'_>> {
@@ -57,31 +59,27 @@ fn own_file(place: &str, here: Option<&str>) -> Option<String> {
     (before.is_empty() || before.ends_with('/')).then(|| file.to_owned())
 }
 
-/// The part between the scheduler's own calls.
-fn users<'a, 'b>(all: &'a [Frame<'b>]) -> &'a [Frame<'b>] {
+/// Those calls that are not this library's, nor what it calls them through.
+fn users<'a, 'b>(all: &'a [Frame<'b>]) -> Vec<&'a Frame<'b>> {
     // Below the first frame of the task lies whoever resumed it, which is no business of the task's.
-    let base = all.iter().position(Frame::is_base);
-    let above = &all[..base.unwrap_or(all.len())];
+    let Some(base) = all.iter().position(Frame::is_base) else {
+        return all.iter().collect();
+    };
     // The running task is here itself, where others have been resumed to say where they are.
-    let asked = above.iter().position(|frame| frame.is_in("inspect")).unwrap_or(0);
-    let is_top = |frame: &Frame<'_>| frame.is_in("scheduler") || frame.is_in("inspect");
-    let top = above[asked..].iter().position(|frame| !is_top(frame)).unwrap_or(0);
-    let above = &above[asked + top..];
-    let last = above.iter().rposition(|frame| base.is_none() || !frame.is_between());
-    &above[..last.map_or(0, |last| last + 1)]
+    let asked = all[..base].iter().position(|frame| frame.is_in("inspect")).unwrap_or(0);
+    all[asked..base].iter().filter(|frame| !frame.is_own() && !frame.is_between()).collect()
 }
 
 impl Frame<'_> {
-    /// Whether it belongs to that room of this library.
-    fn is_in(&self, room: &str) -> bool {
-        let starts = |text: &str, with: &str| {
-            text.strip_prefix(with)
-                .and_then(|rest| rest.strip_prefix(room))
-                .is_some_and(|rest| rest.starts_with(['/', ':']))
-        };
+    fn is_own(&self) -> bool {
         // `<a::b::C<T> as d::E>::f` and `<a::b::C>::f` stand for what is in `a::b`.
-        starts(self.function.trim_start_matches('<'), "ropewalk::")
-            || self.own.as_deref().is_some_and(|file| starts(file, ""))
+        self.own.is_some() || self.function.trim_start_matches('<').starts_with("ropewalk::")
+    }
+
+    fn is_in(&self, room: &str) -> bool {
+        let path = self.function.trim_start_matches('<').strip_prefix("ropewalk::");
+        let starts = |text: &str| text.strip_prefix(room).is_some_and(|rest| rest.starts_with(['/', ':']));
+        path.is_some_and(starts) || self.own.as_deref().is_some_and(starts)
     }
 
     /// Whether it is the first frame of a task: what calls the closure that the task was spawned with.
@@ -92,16 +90,15 @@ impl Frame<'_> {
         is_record && (name == "run" || self.function.ends_with("::run"))
     }
 
-    /// Whether it may stand between that one and the closure itself.
+    /// Whether it often stands between this library and the user's closures, and says nothing.
     fn is_between(&self) -> bool {
         const FUNCTIONS: &[&str] = &["std::panic", "core::panic", "core::ops::function", "__rust_try"];
-        const FILES: &[&str] = &["std/src/panic", "core/src/panic", "core/src/ops/function.rs"];
+        const FILES: &[&str] =
+            &["/library/std/src/panic", "/library/core/src/panic/", "/library/core/src/ops/function.rs"];
         let function = self.function.trim_start_matches('<');
-        let is_file = |place: &str| FILES.iter().any(|file| place.contains(&format!("/library/{file}")));
-        self.is_in("scheduler")
-            || self.is_in("task")
+        switch::is_call(function, self.place)
             || FUNCTIONS.iter().any(|start| function.starts_with(start))
-            || self.place.is_some_and(is_file)
+            || self.place.is_some_and(|place| FILES.iter().any(|file| place.contains(file)))
     }
 
     fn text(&self) -> String {
