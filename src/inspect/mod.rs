@@ -58,7 +58,7 @@ pub fn dump() -> Dump {
 /// As [`dump`], with the backtrace of each task that has begun: the calls it is in, the innermost first.
 ///
 /// Each task's stack is looked at by the task itself, which is resumed for that and suspends again at once. That takes
-/// some 5 µs a task. Names are looked up when the dump is displayed, which takes 40 µs a task and 21 KB of stack; a dump
+/// 5 to 10 µs a task. Names are looked up when the dump is displayed, which takes 40 µs a task and 21 KB of stack; a dump
 /// may be sent to another thread and be displayed there. A task with less than 6 KiB of stack left has none.
 ///
 /// ```
