@@ -153,6 +153,8 @@ pub(super) unsafe fn park_at(
         debug_assert_ne!(outcome, Outcome::Waiting, "a task goes on when its wait is decided");
         match outcome {
             Outcome::Granted => hot.ignored.set(0),
+            // Not yet: it can still be granted, or cannot be taken back.
+            Outcome::Asked => {}
             _ => note_failure(core, task),
         }
         outcome
@@ -163,7 +165,7 @@ pub(super) unsafe fn park_at(
 ///
 /// `task` must be running.
 #[cold]
-unsafe fn note_failure(core: &Core, task: *const Record) {
+pub(super) unsafe fn note_failure(core: &Core, task: *const Record) {
     // SAFETY: running, says the caller.
     unsafe {
         (*current_branch()).deliver();
@@ -197,16 +199,6 @@ pub(super) unsafe fn yield_(core: &Core, task: *const Record) {
         core.make_ready(task, hot);
         suspend(hot);
     }
-}
-
-/// Suspends a task that is in the queue already.
-///
-/// # Safety
-///
-/// `task` must be running, and in the queue.
-pub(super) unsafe fn give_way(task: *const Record) {
-    // SAFETY: running, says the caller, and to be resumed, says the queue.
-    unsafe { suspend(hot(task)) };
 }
 
 /// Switches to the scheduler; returns when it resumes the task.
