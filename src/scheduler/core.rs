@@ -25,6 +25,7 @@ use super::chance::Chance;
 use super::frame::Frame;
 use super::here;
 use super::hot::{Cancel, Hot, Outcome, TaskFiber};
+use super::live::Listed;
 use super::park;
 use super::queue::Queue;
 use super::record::{Birth, End, Extras, Record, State, TaskId, TaskRef};
@@ -89,6 +90,8 @@ pub(crate) struct Core {
     tripwire: Tripwire,
     idle: Idle,
     gate: Arc<Gate>,
+    /// As those see it who look at all runtimes.
+    live: Listed,
     /// Tasks that wait until all others wait.
     blocked: WaitList,
     /// Set once every wait fails, shields or not.
@@ -108,6 +111,7 @@ impl Core {
     pub(super) fn new(config: Config) -> Core {
         let idle = Idle::new();
         let gate = Arc::new(Gate::new(idle.alarm()));
+        let live = Listed::new(&gate, config.name.as_deref(), config.debug);
         Core {
             queue: Queue::new(),
             cells: Cells::new(),
@@ -123,6 +127,7 @@ impl Core {
             tripwire: Tripwire::default(),
             idle,
             gate,
+            live,
             blocked: WaitList::new(),
             past_shields: Cell::new(false),
             deadlock: OnceCell::new(),
@@ -400,9 +405,12 @@ impl Core {
     #[cold]
     fn timed<R>(&self, task: *const Record, step: impl FnOnce() -> R) -> R {
         self.pass_moment();
+        // SAFETY: it is alive, for it has come from the queue.
+        self.live.note_step(unsafe { &*task });
         let began = Instant::now();
         let result = step();
         let took = began.elapsed();
+        self.live.note_no_step();
         if took >= self.config.slow_step {
             // SAFETY: the scheduler's reference is dropped after this.
             self.unhandled(unsafe { task.as_ref() }, Problem::SlowStep(took));
@@ -530,7 +538,7 @@ impl Core {
     /// Tells the runtime's hook. What that panics with is dropped.
     #[cold]
     pub(super) fn unhandled(&self, task: Option<&Record>, problem: Problem<'_>) {
-        let event = Unhandled::new(task, self.config.name.as_deref(), problem);
+        let event = Unhandled::new(task, Some(self), self.config.name.as_deref(), problem);
         let (current, mark) = (here::task(), mark::current());
         here::set_task(std::ptr::null());
         let place = 0_u8;

@@ -137,6 +137,12 @@ impl<T> Handle<T> {
     /// In the task itself, which cannot wait for its own end; and outside of [`run`](crate::run).
     #[track_caller]
     pub fn join(&self) -> Result<T, JoinError> {
+        self.join_at(Location::caller())
+    }
+
+    /// As [`join`](Handle::join), for whoever knows better than the call where the user's code waits.
+    #[track_caller]
+    pub(crate) fn join_at(&self, at: &'static Location<'static>) -> Result<T, JoinError> {
         let record = self.task.record();
         while record.state.get() != State::Ended {
             assert!(here::task() != self.task.as_ptr(), "a task cannot wait for its own end");
@@ -145,7 +151,7 @@ impl<T> Handle<T> {
             let name = Named(record);
             record
                 .joiners
-                .wait(&Why::new("task").on(&name).held_by(&holder))
+                .wait_at(&Why::new("task").on(&name).held_by(&holder), at)
                 .map_err(JoinError::Cancelled)?;
         }
         self.try_result().expect("a task that has ended has a result")
@@ -250,7 +256,8 @@ fn drop_result(record: &Record) {
             Some(core) => core.tell_failure(record),
             None => {
                 let error = record.take_failure().expect("`end` says that there is one");
-                super::unhandled::Unhandled::new(Some(record), None, Problem::from_failure(&error)).print();
+                super::unhandled::Unhandled::new(Some(record), None, None, Problem::from_failure(&error))
+                    .print();
             }
         }
     }

@@ -33,6 +33,10 @@ impl Gate {
         self.door.has_mail()
     }
 
+    pub(super) fn push(&self, message: Message) -> Result<(), Message> {
+        self.door.push(message)
+    }
+
     pub(super) fn take(&self) -> Mail<Message> {
         self.door.take()
     }
@@ -49,9 +53,14 @@ impl Gate {
         self.door.close()
     }
 
+    /// How many other threads may still knock.
+    pub(super) fn remotes(&self) -> usize {
+        self.remotes.load(Ordering::Acquire)
+    }
+
     /// Whether anybody could still knock. A remote that goes after this has said yes knocks itself.
     pub(super) fn has_remotes(&self) -> bool {
-        self.remotes.load(Ordering::Acquire) > 0
+        self.remotes() > 0
     }
 }
 
