@@ -47,6 +47,9 @@ const BATCH: usize = 64;
 /// Failed waits in a row, of one task, that debug mode takes for a loop that ignores its cancellation.
 const IGNORED: u32 = 1000;
 
+/// What is done with what nobody asks for.
+type Hook = Rc<dyn Fn(&Unhandled<'_>)>;
+
 /// What a runtime is made with.
 #[derive(Clone)]
 pub(super) struct Config {
@@ -56,7 +59,7 @@ pub(super) struct Config {
     pub(super) seed: Option<u64>,
     pub(super) virtual_time: bool,
     pub(super) slow_step: Duration,
-    pub(super) unhandled: Option<Rc<dyn Fn(&Unhandled<'_>)>>,
+    pub(super) unhandled: Option<Hook>,
 }
 
 /// What happens when a timer is due.
@@ -572,8 +575,8 @@ impl Core {
             let due = self.timers.borrow_mut().pop_due(now);
             match due {
                 None => break,
-                // SAFETY: whoever parks with a timer cancels it when the wait is over; a record is alive until then.
                 Some(Target::Wake { task, wait }) => {
+                    // SAFETY: whoever parks with a timer cancels it when the wait is over; a record is alive until then.
                     unsafe { self.wake(task, wait) };
                 }
                 // SAFETY: a frame that is closed has cancelled its timer.
@@ -610,14 +613,13 @@ impl Core {
         match next {
             Some(deadline) if self.clock.is_virtual() => self.clock.advance_to(deadline),
             // Whoever went last may have left a message: who sees that he is gone sees that too.
-            None if !self.gate.has_remotes() && !self.gate.has_mail() => self.end_deadlock(),
+            None if !self.gate.can_bring() && !self.gate.has_mail() => self.end_deadlock(),
             _ => {
-                if self.gate.fall_asleep() {
-                    let now = self.clock.now();
-                    let timeout = next.map(|deadline| Duration::from_nanos(deadline.saturating_sub(now)));
-                    if timeout != Some(Duration::ZERO) {
-                        self.idle.wait(timeout);
-                    }
+                let now = self.clock.now();
+                let timeout = next.map(|deadline| Duration::from_nanos(deadline.saturating_sub(now)));
+                // A door that is closed does not sleep, and nobody rings.
+                if timeout != Some(Duration::ZERO) && (self.gate.is_closed() || self.gate.fall_asleep()) {
+                    self.idle.wait(timeout);
                     self.gate.wake_up();
                 }
             }

@@ -58,9 +58,13 @@ impl Gate {
         self.remotes.load(Ordering::Acquire)
     }
 
-    /// Whether anybody could still knock. A remote that goes after this has said yes knocks itself.
-    pub(super) fn has_remotes(&self) -> bool {
-        self.remotes() > 0
+    /// Whether anybody could still bring a message. A remote that goes after this has said yes knocks itself.
+    pub(super) fn can_bring(&self) -> bool {
+        self.remotes.load(Ordering::Acquire) > 0 && !self.door.is_closed()
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.door.is_closed()
     }
 }
 

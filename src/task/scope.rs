@@ -235,7 +235,12 @@ impl<'scope> Scope<'scope, '_> {
         let said = Rc::new(WaitList::new());
         let ready = Ready { said: said.clone(), value: Rc::new(Cell::new(None)) };
         let value = ready.value.clone();
-        let handle = self.spawn(move || task(ready));
+        let over = Over(said.clone());
+        let handle = self.spawn(move || {
+            // Also if it was forgotten, nobody is to wait for it any longer.
+            let _over = over;
+            task(ready)
+        });
         let waited = said.wait(&Why::new("start").on(&handle.id()));
         match value.take() {
             Some(value) => Ok((value, handle)),
@@ -277,6 +282,15 @@ impl<V> Drop for Ready<V> {
     fn drop(&mut self) {
         // Whether it was said or not, there is nothing left to wait for.
         let _ = self.said.wake_one(());
+    }
+}
+
+/// The task that was to say that it is ready has ended.
+struct Over(Rc<WaitList>);
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        let _ = self.0.wake_one(());
     }
 }
 
