@@ -173,8 +173,8 @@ impl Writer {
             1 if !tame => Act::Panic,
             2..4 => Act::Timeout(self.while_(), script()),
             4..6 => Act::CancelLater(self.while_(), script()),
-            6..8 => Act::Shield(script()),
-            8..10 => Act::Finally(script(), script()),
+            6..9 => Act::Shield(script()),
+            9 => Act::Finally(script(), script()),
             10..12 => Act::Race(self.scripts(depth - 1, tame)),
             12..14 => Act::Gather(self.scripts(depth - 1, tame)),
             14 if !tame => Act::TryGather(self.scripts(depth - 1, tame)),
@@ -193,8 +193,8 @@ impl Writer {
                 break;
             }
             let act = match random(12) {
-                0..5 => BodyAct::Spawn(self.script(depth, tame)),
-                5 => BodyAct::Service(self.script(depth, true)),
+                0..4 => BodyAct::Spawn(self.script(depth, tame)),
+                4..6 => BodyAct::Service(self.script(depth, true)),
                 6..9 if spawned > 0 => BodyAct::Join(random(spawned)),
                 9 if spawned > 0 => BodyAct::CancelTask(random(spawned)),
                 10 if random(2) == 0 => BodyAct::CancelAll,
