@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::branch::{Branch, Kind};
+use super::cells::Cells;
 use super::chance::Chance;
 use super::frame::Frame;
 use super::here;
@@ -70,6 +71,7 @@ pub(super) enum Target {
 
 pub(crate) struct Core {
     queue: Queue,
+    cells: Cells,
     /// What tasks hang on that belong to no scope; itself on `top`.
     trunk: Branch,
     /// The first task hangs here.
@@ -108,6 +110,7 @@ impl Core {
         let gate = Arc::new(Gate::new(idle.alarm()));
         Core {
             queue: Queue::new(),
+            cells: Cells::new(),
             trunk: Branch::new(Kind::Trunk, false),
             top: Branch::new(Kind::Trunk, false),
             timers: RefCell::new(Timers::new()),
@@ -155,6 +158,10 @@ impl Core {
 
     pub(super) fn gate(&self) -> &Arc<Gate> {
         &self.gate
+    }
+
+    pub(super) fn cells(&self) -> &Cells {
+        &self.cells
     }
 
     pub(super) fn presence(&self) -> &Rc<()> {
@@ -287,7 +294,7 @@ impl Core {
         inherit(&mut birth.extras);
         // SAFETY: as the caller says.
         unsafe {
-            let task = TaskRef::new(birth, closure).into_raw();
+            let task = TaskRef::new(&self.cells, birth, closure).into_raw();
             Branch::hang(&raw const (*task).branch, parent);
             self.alive.set(self.alive.get() + 1);
             self.queue.push(task, std::ptr::null());
@@ -308,11 +315,13 @@ impl Core {
     ) -> TaskRef {
         // SAFETY: the trunk is there; the closure is dropped below, and the task has no result but its failure.
         unsafe {
+            let running = here::task();
             let task = self.spawn(self.trunk(), birth, closure);
             let record = self.queue.pop_back();
             debug_assert_eq!(record, task.as_ptr());
             self.outside(|| Record::fail(record, JoinError::NeverRan(why)));
             self.bury(record);
+            here::set_task(running);
             task
         }
     }
@@ -329,19 +338,15 @@ impl Core {
         self.kept.borrow_mut().remove(&key)
     }
 
-    /// Moves the task that was spawned last to the front, and `running` right behind it.
-    ///
-    /// # Safety
-    ///
-    /// `running` must be the running task; it must suspend at once.
-    pub(super) unsafe fn next_is_last(&self, running: *const Record) {
-        let child = self.queue.pop_back();
-        // SAFETY: the caller's task runs.
-        let hot = unsafe { park::hot(running) };
-        // SAFETY: alive.
-        unsafe { (*running).state.set(State::Ready) };
-        self.queue.push_front(running, std::ptr::from_ref(hot).cast());
-        self.queue.push_front(child, std::ptr::null());
+    /// Lets the task that was spawned last take its first step now, on top of whatever runs here. It must still be in its
+    /// place.
+    pub(super) fn begin_last(&self) {
+        let (running, mark) = (here::task(), mark::current());
+        // SAFETY: it comes from the queue, where it was new. Its fiber returns here when it suspends or ends, whoever
+        // resumes it later.
+        unsafe { self.step(self.queue.pop_back()) };
+        here::set_task(running);
+        mark::set(mark);
     }
 
     /// Runs tasks until `done`.
@@ -414,23 +419,10 @@ impl Core {
     unsafe fn begin(&self, task: *const Record) -> Option<*const Hot> {
         // SAFETY: alive, says the caller.
         let record = unsafe { &*task };
-        let (shape, label) = record.with_extras(|extras| {
-            let name = extras.and_then(|extras| extras.name.as_deref());
-            let sized = extras.is_some_and(|extras| extras.shape.is_some());
-            let label = Label {
-                kind: LabelKind::Task,
-                name: name.map(|name| name.as_bytes().into()),
-                created: record.spawned,
-                sized,
-            };
-            (
-                extras
-                    .and_then(|extras| extras.shape)
-                    .or(self.config.shape)
-                    .unwrap_or_else(Shape::of_default),
-                label,
-            )
-        });
+        let usual = self.config.shape.unwrap_or_else(Shape::of_default);
+        let plain = Label { kind: LabelKind::Task, name: None, created: record.spawned, sized: false };
+        let (shape, label) =
+            if record.has_extras() { with_extras(record, usual, plain) } else { (usual, plain) };
         let stack = match stack::acquire(shape) {
             Ok(stack) => stack,
             Err(error) => {
@@ -451,9 +443,13 @@ impl Core {
 
     #[cold]
     fn no_stack(&self, task: *const Record, error: std::io::Error) {
+        here::set_task(std::ptr::null());
         // SAFETY: it is new, and alive until it has ended.
         unsafe {
-            self.outside(|| Record::fail(task, JoinError::NoStack(error)));
+            self.outside(|| {
+                Record::fail(task, JoinError::NoStack(error));
+                super::record::leave(&*task);
+            });
             self.bury(task);
         }
     }
@@ -469,6 +465,7 @@ impl Core {
         // the stack back in which it lies.
         unsafe {
             (*task).hot.set(std::ptr::null());
+            here::set_task(std::ptr::null());
             drop((*hot).fiber.get().read());
             self.bury(task);
         }
@@ -483,18 +480,19 @@ impl Core {
         let task = unsafe { TaskRef::from_raw(task) };
         let record = task.record();
         record.state.set(State::Ended);
-        here::set_task(std::ptr::null());
-        while record.joiners.wake_one(()).is_ok() {}
+        while !record.joiners.is_unused() && record.joiners.wake_one(()).is_ok() {}
         let parent = record.branch.parent();
         // SAFETY: it hangs there since it was spawned, and its frames are closed. The parent outlives it.
         unsafe {
             Branch::unhang(&raw const record.branch);
             if record.scoped.get() {
-                let failed = record.end.get() == End::Failure;
-                (*parent.cast::<Frame>()).task_ends(&task, failed);
+                (*parent.cast::<Frame>()).task_ends(&task);
             }
         }
         self.alive.set(self.alive.get() - 1);
+        if std::ptr::eq(parent, &self.top) {
+            self.first_task_ends();
+        }
         if !record.handled.get() && !record.scoped.get() {
             self.tell_failure(record);
         }
@@ -517,7 +515,9 @@ impl Core {
     pub(super) fn outside(&self, code: impl FnOnce()) {
         let task = here::task();
         here::set_task(std::ptr::null());
-        let mark = mark::set(Mark(std::ptr::from_ref(self).cast()));
+        // A mark of its own, for one callback can run inside another.
+        let here = Cell::new(());
+        let mark = mark::set(Mark((&raw const here).cast()));
         let result = panic::catch_unwind(AssertUnwindSafe(code));
         mark::set(mark);
         here::set_task(task);
@@ -533,7 +533,8 @@ impl Core {
         let event = Unhandled::new(task, self.config.name.as_deref(), problem);
         let (current, mark) = (here::task(), mark::current());
         here::set_task(std::ptr::null());
-        mark::set(Mark(std::ptr::from_ref(self).cast()));
+        let place = 0_u8;
+        mark::set(Mark((&raw const place).cast()));
         let told = panic::catch_unwind(AssertUnwindSafe(|| match &self.config.unhandled {
             Some(hook) => hook(&event),
             None => event.print(),
@@ -600,7 +601,8 @@ impl Core {
         }
         match next {
             Some(deadline) if self.clock.is_virtual() => self.clock.advance_to(deadline),
-            None if !self.gate.has_remotes() => self.end_deadlock(),
+            // Whoever went last may have left a message: who sees that he is gone sees that too.
+            None if !self.gate.has_remotes() && !self.gate.has_mail() => self.end_deadlock(),
             _ => {
                 if self.gate.fall_asleep() {
                     let now = self.clock.now();
@@ -637,26 +639,41 @@ impl Core {
         }
     }
 
-    /// The first task has ended: cancels those that are left, and runs them to their end.
-    pub(super) fn wind_up(&self) {
+    /// The first task has ended: says who is left, and cancels them before any of them takes another step.
+    #[cold]
+    fn first_task_ends(&self) {
         self.ending.set(true);
+        for (task, _) in super::info::tasks(self) {
+            self.unhandled(Some(task.record()), Problem::Leftover);
+        }
         // SAFETY: the trunk is a field of this.
         unsafe { Branch::cancel(&self.trunk, self, Reason::Shutdown) };
+    }
+
+    /// After the first task: runs those that are left to their end.
+    pub(super) fn wind_up(&self) {
         self.run_until(|| self.alive.get() == 0);
         // Whoever was told that their message arrived has it delivered. New tasks are born cancelled now.
         for message in self.gate.close() {
             self.deliver(message);
         }
-        self.run_until(|| self.alive.get() == 0);
-        self.drop_timers();
+        // What is dropped can spawn, and set timers: on with it until nothing is left.
+        loop {
+            self.run_until(|| self.alive.get() == 0);
+            if !self.drop_leftovers() {
+                return;
+            }
+        }
     }
 
-    /// Callbacks that never came to be due.
-    fn drop_timers(&self) {
+    /// Callbacks that never came to be due, and what other threads never asked for. False if there was nothing.
+    fn drop_leftovers(&self) -> bool {
         let timers = std::mem::replace(&mut *self.timers.borrow_mut(), Timers::new());
-        self.outside(|| drop(timers));
         let kept = self.kept.take();
+        let any = !timers.is_empty() || !kept.is_empty();
+        self.outside(|| drop(timers));
         self.outside(|| drop(kept));
+        any
     }
 }
 
@@ -670,6 +687,16 @@ fn inherit(extras: &mut Option<Box<Extras>>) {
             extras.get_or_insert_with(Extras::none).locals = locals;
         }
     }
+}
+
+/// The stack of a task that may have asked for another, and what an overflow of it is blamed on.
+#[cold]
+fn with_extras(record: &Record, usual: Shape, plain: Label) -> (Shape, Label) {
+    record.with_extras(|extras| {
+        let shape = extras.and_then(|extras| extras.shape);
+        let name = extras.and_then(|extras| extras.name.as_deref()).map(|name| name.as_bytes().into());
+        (shape.unwrap_or(usual), Label { name, sized: shape.is_some(), ..plain })
+    })
 }
 
 /// The first frame on the stack of a task.

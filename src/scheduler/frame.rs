@@ -10,6 +10,7 @@
 //!   short, neither a cancellation nor a panic, for the tasks may borrow what lies above the frame.
 #![allow(unsafe_code)]
 
+use std::any::Any;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::thread;
@@ -19,8 +20,9 @@ use super::core::{Core, Target};
 use super::here;
 use super::hot::{Cancel, Outcome};
 use super::park;
-use super::record::{Record, TaskRef};
+use super::record::{End, Record, TaskRef};
 use super::timers::TimerKey;
+use super::unhandled::Problem;
 use super::why::Why;
 use crate::clock::{NEVER, Nanos};
 use crate::error::{Cancelled, JoinError, Reason};
@@ -35,6 +37,7 @@ pub(crate) struct Frame {
     core: *const Core,
     /// Why tasks cannot be waited for here; none are begun then.
     barren: Option<Reason>,
+    kind: FrameKind,
     timer: Cell<Option<TimerKey>>,
     deadline: Cell<Nanos>,
     /// The number of the owner's wait for the tasks that hang here.
@@ -51,7 +54,8 @@ pub(crate) enum FrameKind {
     Plain,
     /// Not reached by what cancels what is around it.
     Shield,
-    /// A shield for tasks that hang on it, not for who opened it.
+    /// A shield for tasks that hang on it, not for who opened it. Right inside of a plain one, which is cancelled when
+    /// one of the tasks fails.
     Aside,
 }
 
@@ -91,13 +95,14 @@ pub(crate) fn with_frame<R>(kind: FrameKind, body: impl FnOnce(&Frame) -> R) -> 
             () if thread::panicking() => Some(Reason::Unwinding),
             () => None,
         },
+        kind,
         timer: Cell::new(None),
         deadline: Cell::new(NEVER),
         waits: Cell::new(None),
         failed: RefCell::new(Vec::new()),
         way_in: OnceCell::new(),
     };
-    let _open = Open::new(&frame, kind);
+    let _open = Open::new(&frame);
     body(&frame)
 }
 
@@ -108,7 +113,7 @@ struct Open<'a> {
 }
 
 impl<'a> Open<'a> {
-    fn new(frame: &'a Frame, kind: FrameKind) -> Open<'a> {
+    fn new(frame: &'a Frame) -> Open<'a> {
         let branch = &raw const frame.branch;
         // SAFETY: the frame stays where it is while it is borrowed. What it hangs on lives longer: it is the task's
         // current branch, or the trunk.
@@ -117,7 +122,7 @@ impl<'a> Open<'a> {
             Branch::hang(branch, parent);
         }
         let outer = mark::current();
-        if kind != FrameKind::Aside {
+        if frame.kind != FrameKind::Aside {
             mark::set(Mark(branch.cast()));
         }
         Open { frame, outer }
@@ -161,9 +166,9 @@ impl Frame {
         self.way_in.get_or_init(|| Rc::new(WayIn(Cell::new(self)))).clone()
     }
 
-    /// Why waits in the frame fail, if they do: it was cancelled, or something around it.
+    /// Why waits in the frame fail, if they do: it was cancelled, or something around it, or nobody can wait here.
     pub(crate) fn is_cancelled(&self) -> Option<Cancelled> {
-        self.branch.effective().map(Cancelled::new)
+        self.barren.or(self.branch.effective()).map(Cancelled::new)
     }
 
     /// Why this very frame was cancelled, if it was.
@@ -210,7 +215,7 @@ impl Frame {
     }
 
     /// Why tasks cannot hang here, if they cannot.
-    pub(super) fn barren(&self) -> Option<Reason> {
+    pub(crate) fn barren(&self) -> Option<Reason> {
         self.barren
     }
 
@@ -224,12 +229,19 @@ impl Frame {
     }
 
     /// A task that hung here has ended.
-    pub(super) fn task_ends(&self, task: &TaskRef, failed: bool) {
+    pub(super) fn task_ends(&self, task: &TaskRef) {
         let left = self.branch.count.get() - 1;
         self.branch.count.set(left);
-        if failed {
-            self.failed.borrow_mut().push(task.clone());
-            self.cancel(Reason::Sibling);
+        let cancels = match task.record().end.get() {
+            End::Failure => {
+                self.failed.borrow_mut().push(task.clone());
+                true
+            }
+            End::Kept => !task.record().was_cancelled_alone(),
+            _ => false,
+        };
+        if cancels {
+            self.siblings().cancel(Reason::Sibling);
         }
         if let (0, Some(wait)) = (left, self.waits.get()) {
             // SAFETY: the owner is alive, for its frame is open.
@@ -237,9 +249,20 @@ impl Frame {
         }
     }
 
+    /// The frame that is cancelled when a task fails that hangs here.
+    fn siblings(&self) -> &Frame {
+        match self.kind {
+            // SAFETY: it was opened right inside of a frame, says its kind, which is open for longer; a branch is the
+            // first field of its frame.
+            FrameKind::Aside => unsafe { &*self.branch.parent().cast::<Frame>() },
+            _ => self,
+        }
+    }
+
     /// What made tasks fail that hung here, as far as nobody has asked their handles.
-    pub(crate) fn take_failures(&self) -> Vec<JoinError> {
-        self.failed.take().iter().filter_map(|task| task.record().take_failure()).collect()
+    pub(crate) fn take_failures(&self) -> Vec<Failed> {
+        let taken = |task: TaskRef| task.record().take_failure().map(|error| Failed { task, error });
+        self.failed.take().into_iter().filter_map(taken).collect()
     }
 
     /// Waits until no task hangs here. Nothing cuts it short, and it waits even while the thread unwinds.
@@ -255,6 +278,32 @@ impl Frame {
             let outcome = unsafe { park::park(self.core(), self.owner, &why, Cancel::Never) };
             debug_assert_eq!(outcome, Outcome::Granted);
             self.waits.set(None);
+        }
+    }
+}
+
+/// A task that failed, and what with.
+pub(crate) struct Failed {
+    task: TaskRef,
+    error: JoinError,
+}
+
+impl Failed {
+    /// What to go on unwinding with: the payload of its panic, or a message.
+    pub(crate) fn into_payload(self) -> Box<dyn Any + Send> {
+        match self.error {
+            JoinError::Panicked(payload) => payload,
+            other => Box::new(other.to_string()),
+        }
+    }
+
+    /// Another failure goes before this one: it goes to the hook.
+    pub(crate) fn tell(self) {
+        if let Some(core) = here::lend_core() {
+            core.unhandled(Some(self.task.record()), Problem::from_failure(&self.error));
+        }
+        if let JoinError::Panicked(payload) = self.error {
+            crate::report::discard(payload);
         }
     }
 }

@@ -6,6 +6,7 @@ mod alarm;
 mod backtrace;
 mod branch;
 mod cancel;
+mod cells;
 mod chance;
 mod core;
 mod door;
@@ -34,7 +35,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 pub use cancel::{CancelScope, Canceller};
-pub(crate) use frame::{Frame, FrameKind, with_frame};
+pub(crate) use frame::{Failed, Frame, FrameKind, with_frame};
 pub use handle::Handle;
 pub(crate) use handle::{Ends, Options, spawn, spawn_on};
 pub(crate) use park::{checkpoint, yield_now};
@@ -72,10 +73,11 @@ fn core() -> &'static core::Core {
     here::lend_core().unwrap_or_else(|| here::no_runtime())
 }
 
-/// Who has just failed: the name of the running task, where it was spawned, and whether a wait of its was cancelled.
-pub(crate) fn failing_task() -> (Option<String>, &'static Location<'static>, bool) {
+/// Who has just failed: the name of the running task, where it was spawned, whether a wait of its was cancelled, and
+/// whether that was because the task was cancelled by itself.
+pub(crate) fn failing_task() -> (Option<String>, &'static Location<'static>, bool, bool) {
     let task = here::lend_task().expect("an error of a task is noted in the task");
-    (task.name(), task.spawned, task.branch.was_delivered())
+    (task.name(), task.spawned, task.branch.was_delivered(), task.was_cancelled_alone())
 }
 
 /// Parks the running task until all others wait.

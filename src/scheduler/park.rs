@@ -136,6 +136,8 @@ pub(super) unsafe fn park(core: &Core, task: *const Record, why: &Why<'_>, cance
         debug_assert_ne!(outcome, Outcome::Waiting, "a task goes on when its wait is decided");
         match outcome {
             Outcome::Granted => hot.ignored.set(0),
+            // Not yet: it can still be granted, or cannot be taken back.
+            Outcome::Asked => {}
             _ => note_failure(core, task),
         }
         outcome
@@ -146,7 +148,7 @@ pub(super) unsafe fn park(core: &Core, task: *const Record, why: &Why<'_>, cance
 ///
 /// `task` must be running.
 #[cold]
-unsafe fn note_failure(core: &Core, task: *const Record) {
+pub(super) unsafe fn note_failure(core: &Core, task: *const Record) {
     // SAFETY: running, says the caller.
     unsafe {
         (*current_branch()).deliver();
@@ -180,16 +182,6 @@ pub(super) unsafe fn yield_(core: &Core, task: *const Record) {
         core.make_ready(task, hot);
         suspend(hot);
     }
-}
-
-/// Suspends a task that is in the queue already.
-///
-/// # Safety
-///
-/// `task` must be running, and in the queue.
-pub(super) unsafe fn give_way(task: *const Record) {
-    // SAFETY: running, says the caller, and to be resumed, says the queue.
-    unsafe { suspend(hot(task)) };
 }
 
 /// Switches to the scheduler; returns when it resumes the task.

@@ -243,7 +243,8 @@ pub struct RemoteTicket<T> {
     remote: Remote,
     /// Where the ticket itself is kept; `None` once it was spent.
     key: Option<u64>,
-    values: PhantomData<fn(T)>,
+    /// Invariant: the ticket is found again by its exact type.
+    values: PhantomData<fn(T) -> T>,
 }
 
 impl<T: Send + 'static> Ticket<T> {

@@ -13,7 +13,7 @@ use std::{env, io};
 use super::core::{Config, Core};
 use super::here;
 use super::record::{Birth, Extras, State, TaskId};
-use super::unhandled::{Problem, Unhandled};
+use super::unhandled::Unhandled;
 use crate::error::JoinError;
 use crate::generator::mark::{self, Mark};
 use crate::report;
@@ -201,7 +201,6 @@ fn drive<T>(
     let task = unsafe { core.spawn(core.top(), birth, || Ok(first())) };
     let record = task.record();
     core.run_until(|| record.state.get() == State::Ended);
-    core.tell_leftovers();
     core.wind_up();
     // SAFETY: `T` is what the task was spawned with.
     unsafe { record.take() }.expect("a task that has ended has a result")
@@ -307,16 +306,5 @@ impl Builder {
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder").field("name", &self.config.name).finish_non_exhaustive()
-    }
-}
-
-impl Core {
-    /// The first task has ended: says who is left.
-    fn tell_leftovers(&self) {
-        for (task, _) in super::info::tasks(self) {
-            if task.record().state.get() != State::Ended {
-                self.unhandled(Some(task.record()), Problem::Leftover);
-            }
-        }
     }
 }

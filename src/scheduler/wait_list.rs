@@ -223,6 +223,12 @@ impl<T> WaitList<T> {
         (0..waiting).take_while(|_| self.wake_one(value.clone()).is_ok()).count()
     }
 
+    /// Whether nobody is in the line, not even one who has been cancelled.
+    #[inline(always)]
+    pub(super) fn is_unused(&self) -> bool {
+        self.waiters.is_empty()
+    }
+
     /// How many tasks wait.
     pub fn len(&self) -> usize {
         self.iter().count()

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use super::scope::Scope;
 use super::{ScopedJoinHandle, scope, shield, try_scope};
 use crate::error::{Cancelled, ErrorGroup, JoinError, Reason};
-use crate::scheduler::{Ends, Handle};
+use crate::scheduler::{self, Ends, FrameKind, Handle, with_frame};
 
 /// Runs all of `tasks` side by side and returns what became of each, in the order in which they were given; Python's
 /// `gather(.., return_exceptions=True)`.
@@ -133,8 +133,8 @@ pub struct Race<'scope, 'env, T> {
 ///
 /// # Panics
 ///
-/// With the panic of a task, unless another one had ended before. When no task was added. Outside of
-/// [`run`](crate::run).
+/// With the panic of a task, unless another one had ended before: then it goes to the runtime's hook. When no task was
+/// added. Outside of [`run`](crate::run).
 #[track_caller]
 pub fn race<'env, T, F>(add: F) -> Result<T, Cancelled>
 where
@@ -142,18 +142,21 @@ where
     T: 'env,
 {
     let winner = Rc::new(Cell::new(None));
-    let (has_tasks, cancelled) = scope(|s| {
+    let has_tasks = scope(|s| {
         let race = Race { scope: s, winner: winner.clone(), has_tasks: Cell::new(false) };
         add(&race);
-        // They may be cancelled before they begin, and that is known when they have ended.
-        s.frames.wait();
-        (race.has_tasks.get(), s.cancelled())
+        race.has_tasks.get()
     });
     match winner.take() {
         Some(value) => Ok(value),
-        None if has_tasks => Err(cancelled.unwrap_or(Cancelled::new(Reason::Requested))),
+        None if has_tasks => Err(why_nothing_begins().unwrap_or(Cancelled::new(Reason::Requested))),
         None => panic!("a race needs at least one task"),
     }
+}
+
+/// Why a task of a scope that were opened here would not begin.
+fn why_nothing_begins() -> Option<Cancelled> {
+    with_frame(FrameKind::Plain, |frame| frame.is_cancelled().or_else(|| frame.barren().map(Cancelled::new)))
 }
 
 impl<'scope, T> Race<'scope, '_, T> {
@@ -166,12 +169,16 @@ impl<'scope, T> Race<'scope, '_, T> {
         self.has_tasks.set(true);
         let (scope, winner) = (self.scope, self.winner.clone());
         scope.spawn(move || {
-            let value = task();
-            match winner.take() {
-                Some(first) => winner.set(Some(first)),
-                None => {
+            let ended = panic::catch_unwind(AssertUnwindSafe(task));
+            match (winner.take(), ended) {
+                (None, Ok(value)) => {
                     winner.set(Some(value));
                     scope.frames.cancel(Reason::Done);
+                }
+                (None, Err(payload)) => panic::resume_unwind(payload),
+                (Some(first), ended) => {
+                    winner.set(Some(first));
+                    ended.map_or_else(scheduler::unhandled_panic, drop);
                 }
             }
         })

@@ -6,7 +6,6 @@
 //! caught, the tasks are waited for, and then it goes on: catch, wait, rethrow.
 #![allow(unsafe_code)]
 
-use std::any::Any;
 use std::cell::Cell;
 use std::fmt;
 use std::panic::{self, AssertUnwindSafe};
@@ -15,7 +14,7 @@ use std::rc::Rc;
 use super::{Invariant, ScopedJoinHandle};
 use crate::error::{Cancelled, JoinError, Reason};
 use crate::scheduler::lowlevel::{WaitList, Why};
-use crate::scheduler::{self, Frame, FrameKind, Options, spawn_on, with_frame};
+use crate::scheduler::{Failed, Frame, FrameKind, Options, spawn_on, with_frame};
 
 /// Starts tasks that may borrow what outlives the scope. See [`scope`].
 pub struct Scope<'scope, 'env: 'scope> {
@@ -77,9 +76,9 @@ where
         let panicked = scope.frames.first_panic();
         match (result, panicked) {
             (Ok(value), None) => value,
-            (Ok(_), Some(payload)) => panic::resume_unwind(payload),
+            (Ok(_), Some(failed)) => panic::resume_unwind(failed.into_payload()),
             (Err(payload), other) => {
-                other.into_iter().for_each(scheduler::unhandled_panic);
+                other.into_iter().for_each(Failed::tell);
                 panic::resume_unwind(payload)
             }
         }
@@ -99,9 +98,11 @@ impl Frames<'_> {
     /// Waits for the tasks, and then for the services, which are cancelled.
     pub(super) fn wait(&self) {
         self.tasks.wait_for_tasks();
-        if self.services.has_tasks() {
+        // More than once: a service may spawn tasks while it ends.
+        while self.services.has_tasks() {
             self.services.cancel(Reason::Done);
             self.services.wait_for_tasks();
+            self.tasks.wait_for_tasks();
         }
     }
 
@@ -119,14 +120,11 @@ impl Frames<'_> {
     }
 
     /// The first panic of a task that nobody has taken; the others go to the hook. A task without a stack counts.
-    pub(super) fn first_panic(&self) -> Option<Box<dyn Any + Send>> {
+    pub(super) fn first_panic(&self) -> Option<Failed> {
         let failed = [self.tasks.take_failures(), self.services.take_failures()];
-        let mut panics = failed.into_iter().flatten().map(|error| match error {
-            JoinError::Panicked(payload) => payload,
-            other => Box::new(other.to_string()) as Box<dyn Any + Send>,
-        });
-        let first = panics.next();
-        panics.for_each(scheduler::unhandled_panic);
+        let mut failed = failed.into_iter().flatten();
+        let first = failed.next();
+        failed.for_each(Failed::tell);
         first
     }
 

@@ -3,19 +3,21 @@
 //! Invariant: as for [`scope`](super::scope::scope), nothing returns before all tasks have ended.
 #![allow(unsafe_code)]
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::panic::{self, AssertUnwindSafe, Location};
 
 use super::scope::Frames;
 use super::{Invariant, ScopedJoinHandle};
 use crate::error::{Cancelled, ErrorGroup, Failure, JoinError, Reason};
-use crate::scheduler::{self, Options};
+use crate::scheduler::{self, Failed, Options};
 
 /// Starts tasks that may borrow and may fail. See [`try_scope`].
 pub struct TryScope<'scope, 'env: 'scope, E> {
     frames: Frames<'scope>,
     failures: RefCell<Vec<Failure<E>>>,
+    /// Whether one of the failures is more than that of a task which was cancelled by itself.
+    has_failed: Cell<bool>,
     scope: Invariant<'scope>,
     env: Invariant<'env>,
 }
@@ -57,6 +59,9 @@ pub struct TryScope<'scope, 'env: 'scope, E> {
 ///
 /// As for [`scope`](super::scope()). What tasks return because they were cancelled is in the group too, marked so.
 ///
+/// A task that was cancelled by itself, through its handle, and returns an error after a wait of its has failed, does not
+/// fail the scope. Its error is in the group if the scope fails all the same.
+///
 /// # Errors
 ///
 /// The errors of all tasks and of the body, in the order in which they ended.
@@ -77,6 +82,7 @@ where
         let scope = TryScope {
             frames,
             failures: RefCell::default(),
+            has_failed: Cell::new(false),
             scope: Invariant::default(),
             env: Invariant::default(),
         };
@@ -87,6 +93,7 @@ where
             Ok(Err(error)) => {
                 let cancelled = scope.frames.was_delivered();
                 scope.failures.borrow_mut().push(Failure { error, cancelled, task: None, spawned: opened });
+                scope.has_failed.set(true);
                 scope.frames.cancel(Reason::Parent);
                 Ok(None)
             }
@@ -99,11 +106,11 @@ where
         let panicked = scope.frames.first_panic();
         let failures = scope.failures.take();
         match (result, panicked) {
-            (Ok(Some(value)), None) if failures.is_empty() => Ok(value),
+            (Ok(Some(value)), None) if !scope.has_failed.get() => Ok(value),
             (Ok(_), None) => Err(ErrorGroup::new(failures)),
-            (Ok(_), Some(payload)) => panic::resume_unwind(payload),
+            (Ok(_), Some(failed)) => panic::resume_unwind(failed.into_payload()),
             (Err(payload), other) => {
-                other.into_iter().for_each(scheduler::unhandled_panic);
+                other.into_iter().for_each(Failed::tell);
                 panic::resume_unwind(payload)
             }
         }
@@ -153,9 +160,10 @@ impl<'scope, 'env, E: 'env> TryScope<'scope, 'env, E> {
     ) -> impl FnOnce() -> Result<T, JoinError> + 'scope {
         move || {
             task().map_err(|error| {
-                let (task, spawned, cancelled) = scheduler::failing_task();
+                let (task, spawned, cancelled, alone) = scheduler::failing_task();
                 self.failures.borrow_mut().push(Failure { error, cancelled, task, spawned });
-                self.frames.cancel(Reason::Sibling);
+                self.has_failed.set(self.has_failed.get() || !alone);
+                // That cancels the others, as soon as the task has ended.
                 JoinError::Failed
             })
         }

@@ -16,8 +16,8 @@ pub struct Timer {
 
 /// Has `call` run after `delay`, between the steps of tasks; Python's `loop.call_later`.
 ///
-/// It must be short and cannot wait, but it may spawn tasks and wake them. It never runs if the first task of
-/// [`run`](crate::run) ends before. A panic goes to the runtime's hook.
+/// It must be short and cannot wait, but it may spawn tasks and wake them. It never runs if [`run`](crate::run) returns
+/// before. A panic goes to the runtime's hook.
 ///
 /// ```
 /// use ropewalk::time;

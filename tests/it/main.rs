@@ -1,9 +1,13 @@
 //! The behaviour of the public face, one module for each part of it.
 //!
-//! Tests are sentences; `G1` to `G48` in a comment are the rows of `docs/generators.md`, which names the tests.
+//! Tests are sentences; `G1` to `G48` in a comment are the rows of `docs/generators.md`, and what begins with `S` or `A` those
+//! of `docs/tasks.md`, which name the tests.
 
 mod architecture;
+mod attacks_tasks;
+mod cancellation;
 mod closing;
+mod combining;
 mod compile_fail;
 mod delegation;
 mod every_checkpoint;
@@ -16,5 +20,11 @@ mod protocol;
 mod scopes;
 mod seeds;
 mod stacks;
+mod task_locals;
+mod task_scopes;
+mod tasks;
 mod test_tools;
+mod timers;
+mod timing;
+mod world;
 mod yielding;
