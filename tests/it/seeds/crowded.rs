@@ -359,13 +359,27 @@ impl World {
             let mut tasks = Vec::new();
             for _ in 0..1 + random(4) {
                 let stands = ground.stands();
-                let child = move || stands.carry(|| self.acts(depth));
-                let builder = task::Builder::new();
+                let began = Rc::new(Cell::new(false));
+                let begins = began.clone();
+                let child = move || {
+                    begins.set(true);
+                    stands.carry(|| self.acts(depth))
+                };
                 match random(5) {
-                    // It is there until the others are done.
                     0 => drop(s.spawn_service(child)),
-                    1 => tasks.push(builder.eager(true).spawn_in(s, child)),
-                    _ => tasks.push(s.spawn(child)),
+                    1 => {
+                        let was_cancelled = s.cancelled().is_some();
+                        tasks.push(task::Builder::new().eager(true).spawn_in(s, child));
+                        assert_ne!(
+                            began.get(),
+                            was_cancelled,
+                            "an eager child has begun, unless it never will"
+                        );
+                    }
+                    _ => {
+                        tasks.push(s.spawn(child));
+                        assert!(!began.get(), "whoever spawns goes on first");
+                    }
                 }
             }
             let done = self.acts(depth);

@@ -10,7 +10,7 @@ use ropewalk::task::{self, ScopedJoinHandle};
 use ropewalk::{Cancelled, JoinError, time};
 
 use super::program::{
-    Account, Act, BodyAct, ELAPSED, Event, MOVED_ON, Moment, Nap, Outcome, Scope, Script, TAKEN, mix,
+    Account, Act, BodyAct, ELAPSED, Event, KEPT, MOVED_ON, Moment, Nap, Outcome, Scope, Script, TAKEN, mix,
 };
 
 /// What a script ends with, unless it panics.
@@ -243,6 +243,7 @@ impl World {
                     Ok(result) => code(result),
                     Err(JoinError::Panicked(payload)) => boom(payload).code(),
                     Err(JoinError::Taken) => TAKEN,
+                    Err(JoinError::Failed) => KEPT,
                     Err(JoinError::Cancelled(_)) => return Err(Fault::Cut),
                     Err(other) => unreachable!("{other}"),
                 },

@@ -116,6 +116,7 @@ pub(super) fn mix(before: u64, more: u64) -> u64 {
 pub(super) const ELAPSED: u64 = 71;
 pub(super) const MOVED_ON: u64 = 72;
 pub(super) const TAKEN: u64 = 73;
+pub(super) const KEPT: u64 = 74;
 
 /// Some eighteen minutes: long enough that no two sums of naps are the same by chance.
 const LONGEST: usize = 1 << 40;
