@@ -4,7 +4,8 @@
 //! - A *token* that is given is taken once or still there: a wait that was cancelled has not taken one.
 //! - Who waits in line longest is given to first; who is woken by a bell has heard it.
 //! - A lock has one holder, and none at the end.
-//! - An answer that cannot be called off arrives, and one that was called off does not.
+//! - An answer that cannot be called off arrives, and one that was called off does not. A ticket whose wait is over wakes
+//!   nobody, whatever its task waits for now.
 //! - A sleep, a timeout and a callback are never early, and with no one who computes never late; callbacks come in the
 //!   order of their times, and at one time in the order in which they were set.
 //! - Once a wait has failed in a scope, all do until it is left.
@@ -22,7 +23,7 @@ use ropewalk::task::{self, JoinHandle};
 use ropewalk::testing::random;
 use ropewalk::{Cancelled, JoinError, Problem, Unhandled, time};
 
-use super::perform::Ground;
+use super::perform::{Ground, assert_cancelled};
 
 /// Panics are a part of the programs, and some are gone before.
 pub(super) fn is_allowed(what: &Unhandled<'_>) -> bool {
@@ -75,6 +76,8 @@ struct World {
     last_answer: Cell<usize>,
     answered: Cell<usize>,
     called_off: Cell<usize>,
+    /// Tickets whose waits are over.
+    stale: RefCell<Vec<Ticket<usize>>>,
     callbacks: Callbacks,
 }
 
@@ -189,7 +192,7 @@ fn while_() -> Duration {
 fn level<T>(done: Result<T, Cancelled>) -> Result<T, Fault> {
     if done.is_err() {
         for _ in 0..random(3) {
-            assert!(task::checkpoint().is_err(), "once cancelled, always cancelled");
+            assert_cancelled();
         }
     }
     Ok(done?)
@@ -228,7 +231,11 @@ impl World {
                 self.heard.set(self.heard.get() + 1);
                 Ok(())
             })?,
-            10 => self.ask()?,
+            10 => match random(3) {
+                0 => self.poke(),
+                1 => self.ask_nobody()?,
+                _ => self.ask()?,
+            },
             11 => self.meddle(depth)?,
             12 | 13 => self.locked(depth - 1)?,
             14 | 15 => self.scope(depth - 1)?,
@@ -315,6 +322,24 @@ impl World {
         }
     }
 
+    /// A wait that only its cancellation ends.
+    fn ask_nobody(&self) -> Done {
+        let ticket = RefCell::new(None);
+        self.within(while_(), || {
+            let register = |asked| *ticket.borrow_mut() = Some(asked);
+            let answered = lowlevel::park(&Why::new("nobody"), register, || Undo::Done);
+            self.stale.borrow_mut().extend(ticket.take());
+            answered.map(|number: usize| panic!("nobody has answered {number}"))
+        })
+    }
+
+    fn poke(&self) {
+        for ticket in self.stale.take() {
+            assert!(!ticket.is_waiting());
+            assert_eq!(ticket.wake(7), Err(7), "that wait is over");
+        }
+    }
+
     fn locked(self: &Rc<World>, depth: usize) -> Done {
         let lock = &self.locks[random(2)];
         let mut guard = None;
@@ -334,12 +359,27 @@ impl World {
             let mut tasks = Vec::new();
             for _ in 0..1 + random(4) {
                 let stands = ground.stands();
-                let child = move || stands.carry(|| self.acts(depth));
-                let builder = task::Builder::new();
+                let began = Rc::new(Cell::new(false));
+                let begins = began.clone();
+                let child = move || {
+                    begins.set(true);
+                    stands.carry(|| self.acts(depth))
+                };
                 match random(5) {
                     0 => drop(s.spawn_service(child)),
-                    1 => tasks.push(builder.eager(true).spawn_in(s, child)),
-                    _ => tasks.push(s.spawn(child)),
+                    1 => {
+                        let was_cancelled = s.cancelled().is_some();
+                        tasks.push(task::Builder::new().eager(true).spawn_in(s, child));
+                        assert_ne!(
+                            began.get(),
+                            was_cancelled,
+                            "an eager child has begun, unless it never will"
+                        );
+                    }
+                    _ => {
+                        tasks.push(s.spawn(child));
+                        assert!(!began.get(), "whoever spawns goes on first");
+                    }
                 }
             }
             let done = self.acts(depth);
@@ -395,9 +435,20 @@ impl World {
                 if random(3) == 0 {
                     tasks[random(tasks.len())].cancel();
                 }
-                match random(3) {
-                    0 => drop(task::wait(&tasks, task::Until::First).map_err(|_| Fault::Cut)?),
-                    1 => {
+                match random(5) {
+                    0 => task::scope(|s| {
+                        // Several wait for the same end.
+                        for _ in 0..3 {
+                            s.spawn(|| {
+                                if task::wait(&tasks, task::Until::All).is_ok() {
+                                    assert!(tasks.iter().all(|task| task.is_finished()));
+                                }
+                            });
+                        }
+                        let _ = tasks[0].join().map_err(|error| self.join(Err(error)));
+                    }),
+                    1 => drop(task::wait(&tasks, task::Until::First).map_err(|_| Fault::Cut)?),
+                    2 => {
                         for (index, joined) in task::as_completed(&tasks) {
                             assert!(index == tasks.len() || tasks[index].is_finished());
                             self.join(joined)?;

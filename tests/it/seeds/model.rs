@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::program::{
-    Account, Act, BodyAct, ELAPSED, Event, MOVED_ON, Moment, Nap, Outcome, Scope, Script, TAKEN, mix,
+    Account, Act, BodyAct, ELAPSED, Event, KEPT, MOVED_ON, Moment, Nap, Outcome, Scope, Script, TAKEN, mix,
 };
 
 const NEVER: Moment = Moment::MAX;
@@ -206,12 +206,13 @@ fn race(scripts: &[Rc<Script>], at: Moment, kill: Moment) -> Run {
     let (runs, _) = siblings(scripts, at, kill, |_| true);
     let mut run = Run::new(at);
     runs.iter().for_each(|inner| run.includes(inner));
-    let (panic, count) = panics(&runs);
-    run.unheard += count.saturating_sub(1);
-    // At the moment at which one wins, the others are cut.
-    let rank = |run: &&Run| (run.at, run.outcome == Outcome::Cut);
-    let winner = runs.iter().filter(|run| !is_panic(run.outcome)).min_by_key(rank);
-    run.ends(panic.or(winner.map(|winner| winner.outcome)).expect("somebody has run"))
+    // At the moment at which one ends first, the others are cut.
+    let first =
+        runs.iter().min_by_key(|run| (run.at, run.outcome == Outcome::Cut)).expect("somebody has run");
+    // Only that one is heard.
+    run.unheard +=
+        runs.iter().filter(|run| is_panic(run.outcome)).count() - usize::from(is_panic(first.outcome));
+    run.ends(first.outcome)
 }
 
 fn try_gather(scripts: &[Rc<Script>], at: Moment, kill: Moment) -> Run {
@@ -277,6 +278,12 @@ impl Child<'_> {
     fn kill(&self, kill: Moment) -> Moment {
         kill.min(self.cancelled)
     }
+
+    /// Whether that is how it ended because it was cancelled by its handle, and before anything else was.
+    fn was_cancelled_alone(&self, run: &Run, kill: Moment) -> bool {
+        let error = matches!(run.outcome, Outcome::Cut | Outcome::Failed(_));
+        error && run.at < kill && run.was_cut(self.cancelled, run.at)
+    }
 }
 
 /// A scope, if nobody in it did more to the others than what comes at `kill`.
@@ -302,7 +309,10 @@ fn scope(scope: &Scope, at: Moment, kill: Moment) -> Run {
         // Only a service that fails by itself concerns the others, not one that is cancelled when they are done.
         let services: Vec<Run> = attempt.services.iter().map(|service| service.run(NEVER)).collect();
         let services = services.iter().filter(|service| service.at < done);
-        let all = runs.iter().chain([&attempt.body]).chain(services);
+        let children = runs.iter().zip(&attempt.children);
+        let children =
+            children.filter(|(run, child)| !child.was_cancelled_alone(run, kill)).map(|(run, _)| run);
+        let all = children.chain([&attempt.body]).chain(services);
         let ends = all.filter(|run| stops(run.outcome)).map(|run| run.at);
         let first = ends.min().unwrap_or(NEVER).min(attempt.cancelled);
         if first >= kill {
@@ -345,8 +355,9 @@ fn attempt<'a>(scope: &'a Scope, at: Moment, kill: Moment) -> Attempt<'a> {
             BodyAct::Join(index) => {
                 let child = &mut attempt.children[*index];
                 let run = known.entry(*index).or_insert_with(|| child.run(kill));
-                // Who panics has its joiners woken before it has the scope cancelled.
-                let in_time = run.at < kill || run.at == kill && is_panic(run.outcome) || run.at <= now;
+                // Who fails has its joiners woken before it has the scope cancelled.
+                let has_failed = run.at == kill && child.run(NEVER).at == kill;
+                let in_time = run.at < kill || has_failed || run.at <= now;
                 if !in_time {
                     attempt.body.at = kill;
                     attempt.body.cuts.push(kill);
@@ -354,7 +365,12 @@ fn attempt<'a>(scope: &'a Scope, at: Moment, kill: Moment) -> Attempt<'a> {
                     return attempt;
                 }
                 attempt.body.at = now.max(run.at);
-                if std::mem::replace(&mut child.joined, true) { TAKEN } else { run.outcome.code() }
+                match run.outcome {
+                    _ if std::mem::replace(&mut child.joined, true) => TAKEN,
+                    // The scope has the error.
+                    Outcome::Cut | Outcome::Failed(_) if scope.tries => KEPT,
+                    outcome => outcome.code(),
+                }
             }
             BodyAct::CancelTask(index) => {
                 let child = &mut attempt.children[*index];
@@ -411,6 +427,11 @@ fn settle(scope: &Scope, at: Moment, kill: Moment, attempt: Attempt<'_>, runs: V
         failure.cancelled = was_cut && !body.brought(kill);
         failures.push(failure);
     }
-    let outcome = first_failure(failures).unwrap_or(attempt.body.outcome);
-    run.ends(outcome)
+    let alone =
+        runs.iter().zip(&attempt.children).filter(|(run, child)| child.was_cancelled_alone(run, kill));
+    // Tasks that were cancelled by themselves fail nobody, but are told of where others do.
+    if alone.count() == failures.len() {
+        return run.ends(attempt.body.outcome);
+    }
+    run.ends(first_failure(failures).expect("there are failures"))
 }

@@ -10,7 +10,7 @@ use ropewalk::task::{self, ScopedJoinHandle};
 use ropewalk::{Cancelled, JoinError, time};
 
 use super::program::{
-    Account, Act, BodyAct, ELAPSED, Event, MOVED_ON, Moment, Nap, Outcome, Scope, Script, TAKEN, mix,
+    Account, Act, BodyAct, ELAPSED, Event, KEPT, MOVED_ON, Moment, Nap, Outcome, Scope, Script, TAKEN, mix,
 };
 
 /// What a script ends with, unless it panics.
@@ -65,6 +65,18 @@ fn boom(payload: Box<dyn Any + Send>) -> Outcome {
     }
 }
 
+/// Once cancelled, always cancelled: in what is opened inside too, but not under a shield.
+pub(super) fn assert_cancelled() {
+    assert!(task::checkpoint().is_err());
+    assert!(task::cancel_scope(|_| task::checkpoint()).is_err());
+    task::shield(|| task::checkpoint()).unwrap();
+    task::scope(|s| {
+        let child = s.spawn(|| unreachable!("it is cancelled before it begins"));
+        let joined: Result<(), JoinError> = task::shield(|| child.join());
+        assert!(matches!(joined, Err(JoinError::NeverRan(_))));
+    });
+}
+
 fn nanos(length: Moment) -> Duration {
     Duration::from_nanos(length)
 }
@@ -85,7 +97,7 @@ impl World {
             Ok(()) => assert_eq!(self.now(), began + nap.length, "neither early nor late"),
             Err(_) => {
                 assert!(self.now() <= began + nap.length);
-                assert!(task::checkpoint().is_err(), "once cancelled, always cancelled");
+                assert_cancelled();
                 assert!(self.now() <= began + nap.length);
             }
         }
@@ -231,6 +243,7 @@ impl World {
                     Ok(result) => code(result),
                     Err(JoinError::Panicked(payload)) => boom(payload).code(),
                     Err(JoinError::Taken) => TAKEN,
+                    Err(JoinError::Failed) => KEPT,
                     Err(JoinError::Cancelled(_)) => return Err(Fault::Cut),
                     Err(other) => unreachable!("{other}"),
                 },

@@ -116,6 +116,7 @@ pub(super) fn mix(before: u64, more: u64) -> u64 {
 pub(super) const ELAPSED: u64 = 71;
 pub(super) const MOVED_ON: u64 = 72;
 pub(super) const TAKEN: u64 = 73;
+pub(super) const KEPT: u64 = 74;
 
 /// Some eighteen minutes: long enough that no two sums of naps are the same by chance.
 const LONGEST: usize = 1 << 40;
@@ -173,8 +174,8 @@ impl Writer {
             1 if !tame => Act::Panic,
             2..4 => Act::Timeout(self.while_(), script()),
             4..6 => Act::CancelLater(self.while_(), script()),
-            6..8 => Act::Shield(script()),
-            8..10 => Act::Finally(script(), script()),
+            6..9 => Act::Shield(script()),
+            9 => Act::Finally(script(), script()),
             10..12 => Act::Race(self.scripts(depth - 1, tame)),
             12..14 => Act::Gather(self.scripts(depth - 1, tame)),
             14 if !tame => Act::TryGather(self.scripts(depth - 1, tame)),
@@ -193,8 +194,8 @@ impl Writer {
                 break;
             }
             let act = match random(12) {
-                0..5 => BodyAct::Spawn(self.script(depth, tame)),
-                5 => BodyAct::Service(self.script(depth, true)),
+                0..4 => BodyAct::Spawn(self.script(depth, tame)),
+                4..6 => BodyAct::Service(self.script(depth, true)),
                 6..9 if spawned > 0 => BodyAct::Join(random(spawned)),
                 9 if spawned > 0 => BodyAct::CancelTask(random(spawned)),
                 10 if random(2) == 0 => BodyAct::CancelAll,
