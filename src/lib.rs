@@ -61,6 +61,9 @@ mod documents {
     #[doc = include_str!("../docs/generators.md")]
     mod generators {}
 
+    #[doc = include_str!("../docs/tasks.md")]
+    mod tasks {}
+
     #[doc = include_str!("../docs/unsafe.md")]
     mod unsafe_code {}
 }

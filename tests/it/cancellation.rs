@@ -30,7 +30,10 @@ fn every_wait_in_a_cancelled_scope_fails_until_it_is_left() {
                     log.add(slept(sleep(1)));
                 }
                 assert_eq!(task::checkpoint().unwrap_err().reason(), Reason::Requested);
-                assert_eq!(WaitList::<()>::new().wait(&Why::new("it")).unwrap_err().reason(), Reason::Requested);
+                assert_eq!(
+                    WaitList::<()>::new().wait(&Why::new("it")).unwrap_err().reason(),
+                    Reason::Requested
+                );
             });
             log.add(slept(sleep(1)));
         },
@@ -455,8 +458,7 @@ fn finally_within_gives_its_cleanup_a_limit() {
 
 #[test]
 fn of_two_panics_that_of_the_body_goes_on_and_that_of_the_cleanup_goes_to_the_hook() {
-    let (text, told) =
-        unhandled_by(|| panic_text(|| task::finally(|| panic!("body"), || panic!("cleanup"))));
+    let (text, told) = unhandled_by(|| panic_text(|| task::finally(|| panic!("body"), || panic!("cleanup"))));
     assert_eq!(text, "body");
     assert_eq!(told, ["task 1 panicked, and nobody joined it: cleanup"]);
     assert_eq!(run(|| panic_text(|| task::finally(|| 1, || panic!("cleanup")))), "cleanup");
@@ -482,7 +484,9 @@ fn a_canceller_works_from_tasks_and_callbacks_while_the_scope_is_open() {
             let kept = task::cancel_scope(|scope| {
                 let (canceller, kept) = (scope.canceller(), scope.canceller());
                 let ours = log.clone();
-                time::call_later(seconds(2), move || ours.add(format!("did something: {}", canceller.cancel())));
+                time::call_later(seconds(2), move || {
+                    ours.add(format!("did something: {}", canceller.cancel()))
+                });
                 log.add(slept(sleep(100)));
                 assert!(!kept.cancel(), "it was cancelled before");
                 kept

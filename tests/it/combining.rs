@@ -111,7 +111,8 @@ fn an_error_cancels_what_is_gathered_with_it_and_all_are_awaited() {
                 }
             }));
             let group = failed.unwrap_err();
-            let told: Vec<_> = group.failures().iter().map(|failure| format!("{:?}", failure.error)).collect();
+            let told: Vec<_> =
+                group.failures().iter().map(|failure| format!("{:?}", failure.error)).collect();
             log.add(told.join(", "));
             assert_eq!(group.first(), &Error::Bad);
         },

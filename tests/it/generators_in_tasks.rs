@@ -5,7 +5,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use ropewalk::lowlevel::{self, Ticket, Undo, Why};
-use ropewalk::{CloseError, Exit, Generator, JoinError, SendError, State, Step, Yielder, generate, task, time};
+use ropewalk::{
+    CloseError, Exit, Generator, JoinError, SendError, State, Step, Yielder, generate, task, time,
+};
 
 use crate::log::{Log, panic_text, unraised_by};
 use crate::world::{check, clock, panic_of, run, seconds, sleep};
@@ -77,7 +79,11 @@ fn a_generator_goes_from_one_task_to_another_between_items() {
                     s.spawn(move || {
                         sleep(name.as_bytes()[0].into()).unwrap();
                         sleep(2).unwrap();
-                        log.add(format!("{name}: {:?} in task {:?}", ticks.next(), task::current_id().unwrap()));
+                        log.add(format!(
+                            "{name}: {:?} in task {:?}",
+                            ticks.next(),
+                            task::current_id().unwrap()
+                        ));
                     })
                     .join()
                     .unwrap();

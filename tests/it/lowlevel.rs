@@ -15,7 +15,7 @@ const IT: Why<'static> = Why::new("it");
 
 // Wait lists.
 
-/// §2.4: first come, first served.
+/// A13.
 #[test]
 fn waiters_are_woken_in_the_order_in_which_they_came() {
     check(
@@ -137,7 +137,8 @@ fn a_ticket_may_be_forgotten_or_outlive_everything() {
         static KEPT: RefCell<Vec<Ticket<Rc<str>>>> = const { RefCell::new(Vec::new()) };
     }
     run(|| {
-        let keep = || lowlevel::park(&IT, |ticket| KEPT.with_borrow_mut(|kept| kept.push(ticket)), || Undo::Done);
+        let keep =
+            || lowlevel::park(&IT, |ticket| KEPT.with_borrow_mut(|kept| kept.push(ticket)), || Undo::Done);
         assert!(time::timeout(seconds(1), keep).is_err());
         let forget = || lowlevel::park(&IT, |ticket: Ticket<u32>| std::mem::forget(ticket), || Undo::Done);
         assert!(time::timeout(seconds(1), forget).is_err());
@@ -436,9 +437,8 @@ fn another_thread_ends_a_wait() {
 fn another_thread_may_be_too_late_or_never_come() {
     run(|| {
         let kept = Rc::new(Cell::new(None));
-        let wait = || {
-            lowlevel::park(&IT, |ticket: Ticket<u32>| kept.set(Some(ticket.into_remote())), || Undo::Done)
-        };
+        let wait =
+            || lowlevel::park(&IT, |ticket: Ticket<u32>| kept.set(Some(ticket.into_remote())), || Undo::Done);
         assert!(time::timeout(seconds(1), wait).is_err());
         let late = kept.take().unwrap();
         assert_eq!(in_thread(move || late.wake(1)), Ok(()), "that it is too late is found out here");

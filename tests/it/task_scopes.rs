@@ -134,12 +134,15 @@ fn all_errors_are_kept_in_the_order_in_which_the_tasks_ended() {
         let group: ropewalk::ErrorGroup<&str> = failed.unwrap_err();
         let told: Vec<_> =
             group.failures().iter().map(|f| (f.error, f.cancelled, f.task.as_deref().unwrap())).collect();
-        assert_eq!(told, [
-            ("cause", false, "cause"),
-            ("twin", false, "twin"),
-            ("cleanup", true, "cleanup"),
-            ("late", true, "late"),
-        ]);
+        assert_eq!(
+            told,
+            [
+                ("cause", false, "cause"),
+                ("twin", false, "twin"),
+                ("cleanup", true, "cleanup"),
+                ("late", true, "late"),
+            ]
+        );
         assert_eq!((group.first(), group.is_cancelled()), (&"cause", false));
         assert_eq!(group.to_string(), "cause (and one more error)");
         assert_eq!(group.only().unwrap_err().into_first(), "cause");

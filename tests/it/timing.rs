@@ -362,7 +362,10 @@ fn a_tick_that_was_cancelled_is_not_lost() {
         assert_eq!(interval.next_tick(), time::now() + seconds(3));
         interval.tick().unwrap();
         assert_eq!(clock(), 5.0);
-        assert_eq!(panic_text(|| time::interval(Duration::ZERO)), "the period of an interval must not be zero");
+        assert_eq!(
+            panic_text(|| time::interval(Duration::ZERO)),
+            "the period of an interval must not be zero"
+        );
     });
 }
 
@@ -470,9 +473,7 @@ fn a_task_that_always_yields_starves_neither_timers_nor_other_threads() {
             move || seen.set(seen.get() + 1)
         };
         time::call_later(Duration::ZERO, count());
-        let limited = time::timeout(Duration::ZERO, || {
-            while task::checkpoint().is_ok() {}
-        });
+        let limited = time::timeout(Duration::ZERO, || while task::checkpoint().is_ok() {});
         assert!(limited.is_err());
         assert_eq!(seen.get(), 1);
 

@@ -28,7 +28,8 @@ fn a_chess_exhibition_takes_twelve_hours_one_by_one() {
 fn a_chess_exhibition_takes_one_hour_from_board_to_board() {
     run(|| {
         task::scope(|s| {
-            let mut boards: Vec<_> = (0..GAMES).map(|_| None::<task::ScopedJoinHandle<'_, Result<(), Cancelled>>>).collect();
+            let mut boards: Vec<_> =
+                (0..GAMES).map(|_| None::<task::ScopedJoinHandle<'_, Result<(), Cancelled>>>).collect();
             for round in 1..=MOVES {
                 for board in &mut boards {
                     // Nobody has to be waited for: the round is longer than anybody thinks.
