@@ -31,7 +31,7 @@ use super::remote::{Gate, Message};
 use super::timers::Timers;
 use super::unhandled::{Problem, Unhandled};
 use super::wait_list::WaitList;
-use crate::clock::{Clock, Nanos};
+use crate::clock::{Clock, NEVER, Nanos};
 use crate::driver::idle::Idle;
 use crate::error::{Cancelled, JoinError, Reason};
 use crate::generator::mark::{self, Mark};
@@ -599,7 +599,8 @@ impl Core {
             self.blocked.wake_all(());
             return;
         }
-        let next = self.timers.borrow().next_deadline();
+        // What is set for never does not count, or a virtual clock would come there.
+        let next = self.timers.borrow().next_deadline().filter(|&deadline| deadline != NEVER);
         match next {
             Some(deadline) if self.clock.is_virtual() => self.clock.advance_to(deadline),
             None if !self.gate.has_remotes() => self.end_deadlock(),

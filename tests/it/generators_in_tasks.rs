@@ -171,6 +171,76 @@ fn delegation_goes_straight_through_bodies_that_wait() {
     );
 }
 
+#[test]
+fn a_callback_may_resume_a_generator_which_cannot_wait_then() {
+    check(
+        |log| {
+            let ours = log.clone();
+            let shared = Rc::new(generate(|co| {
+                loop {
+                    co.yield_(sleep(1).map_err(|why| why.reason()));
+                }
+            }));
+            let called = shared.clone();
+            time::call_later(seconds(1), move || ours.add(format!("callback: {:?}", called.next())));
+            sleep(2).unwrap();
+            log.add(format!("task: {:?}", shared.next()));
+        },
+        &["callback: Some(Err(OutsideTask))", "task: Some(Ok(()))"],
+    );
+}
+
+#[test]
+fn a_body_may_spawn_and_give_way_to_an_eager_task() {
+    check(
+        |log| {
+            let ours = log.clone();
+            let spawning = generate(move |co| {
+                for number in 1..=2 {
+                    let child = ours.clone();
+                    let eager = task::Builder::new().eager(true).spawn(move || {
+                        child.add(format!("child {number}"));
+                        sleep(1).unwrap();
+                        number
+                    });
+                    co.yield_(number);
+                    co.yield_(eager.join().unwrap() * 10);
+                }
+            });
+            for item in spawning {
+                log.add(format!("item {item} at {} s", clock()));
+            }
+        },
+        &["child 1", "item 1 at 0 s", "item 10 at 1 s", "child 2", "item 2 at 1 s", "item 20 at 2 s"],
+    );
+}
+
+#[test]
+fn children_take_turns_with_a_generator_that_borrows() {
+    check(
+        |log| {
+            let words = String::from("one two three four");
+            ropewalk::generator::scope(|g| {
+                let slow = g.generate(|co| {
+                    for word in words.split(' ') {
+                        sleep(1).unwrap();
+                        co.yield_(word.len());
+                    }
+                });
+                task::scope(|s| {
+                    s.spawn(|| {
+                        for length in slow.take(2) {
+                            log.add(format!("a: {length} at {} s", clock()));
+                        }
+                        s.spawn(|| slow.for_each(|length| log.add(format!("b: {length} at {} s", clock()))));
+                    });
+                });
+            });
+        },
+        &["a: 3 at 1 s", "a: 3 at 2 s", "b: 5 at 3 s", "b: 4 at 4 s"],
+    );
+}
+
 // Closing.
 
 /// G45: Python's `aclose`.
