@@ -71,6 +71,9 @@ mod documents {
     #[doc = include_str!("../docs/debugging.md")]
     mod debugging {}
 
+    #[doc = include_str!("../docs/tasks.md")]
+    mod tasks {}
+
     #[doc = include_str!("../docs/unsafe.md")]
     mod unsafe_code {}
 }

@@ -34,7 +34,7 @@ use super::timers::Timers;
 use super::tripwire::Tripwire;
 use super::unhandled::{Problem, Unhandled};
 use super::wait_list::WaitList;
-use crate::clock::{Clock, Nanos};
+use crate::clock::{Clock, NEVER, Nanos};
 use crate::driver::idle::Idle;
 use crate::error::{Cancelled, JoinError, Reason};
 use crate::generator::mark::{self, Mark};
@@ -603,7 +603,8 @@ impl Core {
     /// Nobody is ready. Waits for something that can change that.
     #[cold]
     fn idle(&self) {
-        let next = self.timers.borrow().next_deadline();
+        // What is set for never does not count, or a virtual clock would come there.
+        let next = self.timers.borrow().next_deadline().filter(|&deadline| deadline != NEVER);
         // What a callback has set for at once is due before anybody can say that all wait.
         let is_due = next.is_some_and(|deadline| deadline <= self.clock.now());
         if !is_due && !self.blocked.is_empty() {

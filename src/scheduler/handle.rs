@@ -58,10 +58,21 @@ fn birth(options: &mut Options, spawned: &'static Location<'static>, scoped: boo
 /// Spawns a task that belongs to no scope.
 #[inline]
 #[track_caller]
-pub(crate) fn spawn<T: 'static>(closure: impl FnOnce() -> T + 'static, mut options: Options) -> Handle<T> {
+pub(crate) fn spawn<T: 'static>(closure: impl FnOnce() -> T + 'static, options: Options) -> Handle<T> {
+    spawn_from(Location::caller(), closure, options)
+}
+
+/// As [`spawn`], for somebody else, who stands at `spawned`.
+#[inline]
+#[track_caller]
+pub(super) fn spawn_from<T: 'static>(
+    spawned: &'static Location<'static>,
+    closure: impl FnOnce() -> T + 'static,
+    mut options: Options,
+) -> Handle<T> {
     // SAFETY: a scheduler outlives the code that runs under it.
     let Some(core) = (unsafe { here::core().as_ref() }) else { here::no_runtime() };
-    let birth = birth(&mut options, Location::caller(), false);
+    let birth = birth(&mut options, spawned, false);
     // SAFETY: the trunk is there as long as the core is. What the closure borrows is static.
     let task = unsafe {
         if core.config.debug {
