@@ -603,7 +603,8 @@ impl Core {
         let next = self.timers.borrow().next_deadline().filter(|&deadline| deadline != NEVER);
         match next {
             Some(deadline) if self.clock.is_virtual() => self.clock.advance_to(deadline),
-            None if !self.gate.has_remotes() => self.end_deadlock(),
+            // The last of the others may have gone after it left a message: asked in this order, that is seen.
+            None if !self.gate.has_remotes() && !self.gate.has_mail() => self.end_deadlock(),
             _ => {
                 if self.gate.fall_asleep() {
                     let now = self.clock.now();
