@@ -174,7 +174,8 @@ impl<'scope> Scope<'scope, '_> {
     /// Starts a *service*: a task for the others to use, which is cancelled when they all have ended.
     ///
     /// A log writer, a connection pool, a ticker. Neither a failure nor a cancellation of the scope reaches it before the
-    /// last of the other tasks has ended.
+    /// last of the other tasks has ended. If it fails itself, those are cancelled. What it spawns while it ends is waited
+    /// for too.
     ///
     /// ```
     /// use ropewalk::{task, time};

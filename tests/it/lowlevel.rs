@@ -434,6 +434,25 @@ fn another_thread_ends_a_wait() {
     });
 }
 
+/// Its handle for the runtime goes right after the message: nobody may take that for a deadlock.
+#[test]
+fn a_message_is_heard_although_whoever_sent_it_is_gone() {
+    // Each message keeps the loop awake for a moment: the last one may come when it is about to look who is left.
+    let program = || {
+        let remote = lowlevel::remote();
+        in_thread(move || {
+            for _ in 0..20 {
+                remote.post(|| ()).unwrap();
+            }
+        });
+    };
+    thread::scope(|s| {
+        for _ in 0..4 {
+            s.spawn(|| (0..250).for_each(|_| run(program)));
+        }
+    });
+}
+
 #[test]
 fn another_thread_may_be_too_late_or_never_come() {
     run(|| {
