@@ -180,6 +180,37 @@ fn log_task(log: &Log, event: &'static str) -> impl FnOnce() + 'static {
     move || log.add(event)
 }
 
+/// Borrows of its stack stay good, also while a generator that it resumed is what waits, and so does what belongs to its
+/// thread.
+#[test]
+fn a_started_task_never_moves() {
+    run(|| {
+        let tasks: Vec<_> = (0..50)
+            .map(|number| {
+                task::spawn(move || {
+                    let mine = Cell::new(number);
+                    let place = std::ptr::from_ref(&mine).addr();
+                    let thread = std::thread::current().id();
+                    let naps = ropewalk::generate(move |co| {
+                        loop {
+                            sleep(number % 7).unwrap();
+                            co.yield_(());
+                        }
+                    });
+                    for () in naps.take(20) {
+                        task::yield_now();
+                        mine.set(mine.get() + 1);
+                        assert_eq!(std::ptr::from_ref(&mine).addr(), place);
+                        assert_eq!(std::thread::current().id(), thread);
+                    }
+                    mine.get() - number
+                })
+            })
+            .collect();
+        assert!(tasks.iter().all(|task| task.join().unwrap() == 20));
+    });
+}
+
 // Handles.
 
 /// S0.1.
