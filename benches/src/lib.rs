@@ -1,10 +1,13 @@
-//! What the benches share: yielding from a given call depth, and a tree to walk.
+//! What the benches share: yielding from a given call depth, a tree to walk; schedulers, and contests between them.
 //!
 //! Depth is real: each of the functions below is called, does something after the call, and returns. They are
 //! different functions, for one that calls itself would return to one address over and over, and the processor's
 //! return predictor would look better than it is.
 
 use std::ops::Range;
+
+pub mod contest;
+pub mod tasks;
 
 /// Whatever can stop a body here and hand out a value: the same function can then yield through any peer.
 pub trait Suspend {

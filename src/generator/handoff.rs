@@ -226,6 +226,9 @@ impl<Y, S> Port<Y, S> {
             self.handoff().exit.set(Some(alive.clone()));
             panic::resume_unwind(Box::new(ExitPayload { alive }))
         }
+        if self.handoff().mark.get() != mark::current() {
+            out_of_a_scope();
+        }
         self.handoff().abandoned.set(true);
         loop {
             // SAFETY: as in `pass`. Whoever closes the generator looks at `abandoned` before the value.

@@ -20,15 +20,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::branch::{Branch, Kind};
+use super::cells::Cells;
 use super::chance::Chance;
 use super::frame::Frame;
 use super::here;
 use super::hot::{Cancel, Hot, Outcome, TaskFiber};
+use super::live::Listed;
 use super::park;
 use super::queue::Queue;
 use super::record::{Birth, End, Extras, Record, State, TaskId, TaskRef};
 use super::remote::{Gate, Message};
 use super::timers::Timers;
+use super::tripwire::Tripwire;
 use super::unhandled::{Problem, Unhandled};
 use super::wait_list::WaitList;
 use crate::clock::{Clock, NEVER, Nanos};
@@ -44,6 +47,9 @@ const BATCH: usize = 64;
 /// Failed waits in a row, of one task, that debug mode takes for a loop that ignores its cancellation.
 const IGNORED: u32 = 1000;
 
+/// What is done with what nobody asks for.
+type Hook = Rc<dyn Fn(&Unhandled<'_>)>;
+
 /// What a runtime is made with.
 #[derive(Clone)]
 pub(super) struct Config {
@@ -53,7 +59,7 @@ pub(super) struct Config {
     pub(super) seed: Option<u64>,
     pub(super) virtual_time: bool,
     pub(super) slow_step: Duration,
-    pub(super) unhandled: Option<Rc<dyn Fn(&Unhandled<'_>)>>,
+    pub(super) unhandled: Option<Hook>,
 }
 
 /// What happens when a timer is due.
@@ -69,6 +75,7 @@ pub(super) enum Target {
 
 pub(crate) struct Core {
     queue: Queue,
+    cells: Cells,
     /// What tasks hang on that belong to no scope; itself on `top`.
     trunk: Branch,
     /// The first task hangs here.
@@ -79,11 +86,15 @@ pub(crate) struct Core {
     seen: Cell<Nanos>,
     alive: Cell<usize>,
     last_id: Cell<u64>,
+    /// The order of ready tasks; without it, first come, first served.
     chance: Option<Chance>,
-    /// How many tasks at the front of the queue have their turn before chance has a say; looked at only with a seed.
-    in_turn: Cell<usize>,
+    /// For programs that ask for chance. Apart from the order, which does not depend on what they ask.
+    dice: Chance,
+    tripwire: Tripwire,
     idle: Idle,
     gate: Arc<Gate>,
+    /// As those see it who look at all runtimes.
+    live: Listed,
     /// Tasks that wait until all others wait.
     blocked: WaitList,
     /// Set once every wait fails, shields or not.
@@ -103,8 +114,10 @@ impl Core {
     pub(super) fn new(config: Config) -> Core {
         let idle = Idle::new();
         let gate = Arc::new(Gate::new(idle.alarm()));
+        let live = Listed::new(&gate, config.name.as_deref(), config.debug);
         Core {
             queue: Queue::new(),
+            cells: Cells::new(),
             trunk: Branch::new(Kind::Trunk, false),
             top: Branch::new(Kind::Trunk, false),
             timers: RefCell::new(Timers::new()),
@@ -113,9 +126,11 @@ impl Core {
             alive: Cell::new(0),
             last_id: Cell::new(0),
             chance: config.seed.map(Chance::new),
-            in_turn: Cell::new(0),
+            dice: Chance::new(!config.seed.unwrap_or(0)),
+            tripwire: Tripwire::default(),
             idle,
             gate,
+            live,
             blocked: WaitList::new(),
             past_shields: Cell::new(false),
             deadlock: OnceCell::new(),
@@ -153,12 +168,20 @@ impl Core {
         &self.gate
     }
 
+    pub(super) fn cells(&self) -> &Cells {
+        &self.cells
+    }
+
     pub(super) fn presence(&self) -> &Rc<()> {
         &self.presence
     }
 
-    pub(super) fn chance(&self) -> Option<&Chance> {
-        self.chance.as_ref()
+    pub(super) fn dice(&self) -> &Chance {
+        &self.dice
+    }
+
+    pub(super) fn tripwire(&self) -> &Tripwire {
+        &self.tripwire
     }
 
     pub(super) fn blocked(&self) -> &WaitList {
@@ -279,7 +302,7 @@ impl Core {
         inherit(&mut birth.extras);
         // SAFETY: as the caller says.
         unsafe {
-            let task = TaskRef::new(birth, closure).into_raw();
+            let task = TaskRef::new(&self.cells, birth, closure).into_raw();
             Branch::hang(&raw const (*task).branch, parent);
             self.alive.set(self.alive.get() + 1);
             self.queue.push(task, std::ptr::null());
@@ -323,20 +346,15 @@ impl Core {
         self.kept.borrow_mut().remove(&key)
     }
 
-    /// Moves the task that was spawned last to the front, and `running` right behind it.
-    ///
-    /// # Safety
-    ///
-    /// `running` must be the running task; it must suspend at once.
-    pub(super) unsafe fn next_is_last(&self, running: *const Record) {
-        let child = self.queue.pop_back();
-        // SAFETY: the caller's task runs.
-        let hot = unsafe { park::hot(running) };
-        // SAFETY: alive.
-        unsafe { (*running).state.set(State::Ready) };
-        self.queue.push_front(running, std::ptr::from_ref(hot).cast());
-        self.queue.push_front(child, std::ptr::null());
-        self.in_turn.set(self.in_turn.get() + 2);
+    /// Lets the task that was spawned last take its first step now, on top of whatever runs here. It must still be in its
+    /// place.
+    pub(super) fn begin_last(&self) {
+        let (running, mark) = (here::task(), mark::current());
+        // SAFETY: it comes from the queue, where it was new. Its fiber returns here when it suspends or ends, whoever
+        // resumes it later.
+        unsafe { self.step(self.queue.pop_back()) };
+        here::set_task(running);
+        mark::set(mark);
     }
 
     /// Runs tasks until `done`.
@@ -348,7 +366,7 @@ impl Core {
                 }
                 let task = match &self.chance {
                     None => self.queue.pop(),
-                    Some(chance) => self.pop_by(chance),
+                    Some(chance) => self.queue.pop_at(chance.below(self.queue.len())),
                 };
                 // SAFETY: what is in the queue is alive, and has been told so by its state.
                 unsafe { self.step(task) };
@@ -356,17 +374,6 @@ impl Core {
             self.look_around();
             if self.queue.is_empty() && !done() {
                 self.idle();
-            }
-        }
-    }
-
-    /// Any task that is ready, unless it was promised whose turn it is.
-    fn pop_by(&self, chance: &Chance) -> *const Record {
-        match self.in_turn.get() {
-            0 => self.queue.pop_at(chance.below(self.queue.len())),
-            promised => {
-                self.in_turn.set(promised - 1);
-                self.queue.pop()
             }
         }
     }
@@ -400,9 +407,13 @@ impl Core {
 
     #[cold]
     fn timed<R>(&self, task: *const Record, step: impl FnOnce() -> R) -> R {
+        self.pass_moment();
+        // SAFETY: it is alive, for it has come from the queue.
+        self.live.note_step(unsafe { &*task });
         let began = Instant::now();
         let result = step();
         let took = began.elapsed();
+        self.live.note_no_step();
         if took >= self.config.slow_step {
             // SAFETY: the scheduler's reference is dropped after this.
             self.unhandled(unsafe { task.as_ref() }, Problem::SlowStep(took));
@@ -419,23 +430,10 @@ impl Core {
     unsafe fn begin(&self, task: *const Record) -> Option<*const Hot> {
         // SAFETY: alive, says the caller.
         let record = unsafe { &*task };
-        let (shape, label) = record.with_extras(|extras| {
-            let name = extras.and_then(|extras| extras.name.as_deref());
-            let sized = extras.is_some_and(|extras| extras.shape.is_some());
-            let label = Label {
-                kind: LabelKind::Task,
-                name: name.map(|name| name.as_bytes().into()),
-                created: record.spawned,
-                sized,
-            };
-            (
-                extras
-                    .and_then(|extras| extras.shape)
-                    .or(self.config.shape)
-                    .unwrap_or_else(Shape::of_default),
-                label,
-            )
-        });
+        let usual = self.config.shape.unwrap_or_else(Shape::of_default);
+        let plain = Label { kind: LabelKind::Task, name: None, created: record.spawned, sized: false };
+        let (shape, label) =
+            if record.has_extras() { with_extras(record, usual, plain) } else { (usual, plain) };
         let stack = match stack::acquire(shape) {
             Ok(stack) => stack,
             Err(error) => {
@@ -456,9 +454,13 @@ impl Core {
 
     #[cold]
     fn no_stack(&self, task: *const Record, error: std::io::Error) {
+        here::set_task(std::ptr::null());
         // SAFETY: it is new, and alive until it has ended.
         unsafe {
-            self.outside(|| Record::fail(task, JoinError::NoStack(error)));
+            self.outside(|| {
+                Record::fail(task, JoinError::NoStack(error));
+                super::record::leave(&*task);
+            });
             self.bury(task);
         }
     }
@@ -474,6 +476,7 @@ impl Core {
         // the stack back in which it lies.
         unsafe {
             (*task).hot.set(std::ptr::null());
+            here::set_task(std::ptr::null());
             drop((*hot).fiber.get().read());
             self.bury(task);
         }
@@ -488,8 +491,7 @@ impl Core {
         let task = unsafe { TaskRef::from_raw(task) };
         let record = task.record();
         record.state.set(State::Ended);
-        here::set_task(std::ptr::null());
-        while record.joiners.wake_one(()).is_ok() {}
+        while !record.joiners.is_unused() && record.joiners.wake_one(()).is_ok() {}
         let parent = record.branch.parent();
         // SAFETY: it hangs there since it was spawned, and its frames are closed. The parent outlives it.
         unsafe {
@@ -524,7 +526,9 @@ impl Core {
     pub(super) fn outside(&self, code: impl FnOnce()) {
         let task = here::task();
         here::set_task(std::ptr::null());
-        let mark = mark::set(Mark(std::ptr::from_ref(self).cast()));
+        // A mark of its own, for one callback can run inside another.
+        let here = Cell::new(());
+        let mark = mark::set(Mark((&raw const here).cast()));
         let result = panic::catch_unwind(AssertUnwindSafe(code));
         mark::set(mark);
         here::set_task(task);
@@ -537,10 +541,11 @@ impl Core {
     /// Tells the runtime's hook. What that panics with is dropped.
     #[cold]
     pub(super) fn unhandled(&self, task: Option<&Record>, problem: Problem<'_>) {
-        let event = Unhandled::new(task, self.config.name.as_deref(), problem);
+        let event = Unhandled::new(task, Some(self), self.config.name.as_deref(), problem);
         let (current, mark) = (here::task(), mark::current());
         here::set_task(std::ptr::null());
-        mark::set(Mark(std::ptr::from_ref(self).cast()));
+        let place = 0_u8;
+        mark::set(Mark((&raw const place).cast()));
         let told = panic::catch_unwind(AssertUnwindSafe(|| match &self.config.unhandled {
             Some(hook) => hook(&event),
             None => event.print(),
@@ -559,6 +564,9 @@ impl Core {
     }
 
     fn look_around(&self) {
+        if self.config.debug {
+            self.pass_moment();
+        }
         let now = self.clock.now();
         self.seen.set(now);
         // No more than there are now: a callback may set another one that is due at once.
@@ -567,8 +575,8 @@ impl Core {
             let due = self.timers.borrow_mut().pop_due(now);
             match due {
                 None => break,
-                // SAFETY: whoever parks with a timer cancels it when the wait is over; a record is alive until then.
                 Some(Target::Wake { task, wait }) => {
+                    // SAFETY: whoever parks with a timer cancels it when the wait is over; a record is alive until then.
                     unsafe { self.wake(task, wait) };
                 }
                 // SAFETY: a frame that is closed has cancelled its timer.
@@ -595,23 +603,24 @@ impl Core {
     /// Nobody is ready. Waits for something that can change that.
     #[cold]
     fn idle(&self) {
-        if !self.blocked.is_empty() {
+        // What is set for never does not count, or a virtual clock would come there.
+        let next = self.timers.borrow().next_deadline().filter(|&deadline| deadline != NEVER);
+        // What a callback has set for at once is due before anybody can say that all wait.
+        let is_due = next.is_some_and(|deadline| deadline <= self.clock.now());
+        if !is_due && !self.blocked.is_empty() {
             self.blocked.wake_all(());
             return;
         }
-        // What is set for never does not count, or a virtual clock would come there.
-        let next = self.timers.borrow().next_deadline().filter(|&deadline| deadline != NEVER);
         match next {
             Some(deadline) if self.clock.is_virtual() => self.clock.advance_to(deadline),
-            // The last of the others may have gone after it left a message: asked in this order, that is seen.
-            None if !self.gate.has_remotes() && !self.gate.has_mail() => self.end_deadlock(),
+            // Whoever went last may have left a message: who sees that he is gone sees that too.
+            None if !self.gate.can_bring() && !self.gate.has_mail() => self.end_deadlock(),
             _ => {
-                if self.gate.fall_asleep() {
-                    let now = self.clock.now();
-                    let timeout = next.map(|deadline| Duration::from_nanos(deadline.saturating_sub(now)));
-                    if timeout != Some(Duration::ZERO) {
-                        self.idle.wait(timeout);
-                    }
+                let now = self.clock.now();
+                let timeout = next.map(|deadline| Duration::from_nanos(deadline.saturating_sub(now)));
+                // A door that is closed does not sleep, and nobody rings.
+                if timeout != Some(Duration::ZERO) && (self.gate.is_closed() || self.gate.fall_asleep()) {
+                    self.idle.wait(timeout);
                     self.gate.wake_up();
                 }
             }
@@ -659,16 +668,23 @@ impl Core {
         for message in self.gate.close() {
             self.deliver(message);
         }
-        self.run_until(|| self.alive.get() == 0);
-        self.drop_timers();
+        // What is dropped can spawn, and set timers: on with it until nothing is left.
+        loop {
+            self.run_until(|| self.alive.get() == 0);
+            if !self.drop_leftovers() {
+                return;
+            }
+        }
     }
 
-    /// Callbacks that never came to be due.
-    fn drop_timers(&self) {
+    /// Callbacks that never came to be due, and what other threads never asked for. False if there was nothing.
+    fn drop_leftovers(&self) -> bool {
         let timers = std::mem::replace(&mut *self.timers.borrow_mut(), Timers::new());
-        self.outside(|| drop(timers));
         let kept = self.kept.take();
+        let any = !timers.is_empty() || !kept.is_empty();
+        self.outside(|| drop(timers));
         self.outside(|| drop(kept));
+        any
     }
 }
 
@@ -682,6 +698,16 @@ fn inherit(extras: &mut Option<Box<Extras>>) {
             extras.get_or_insert_with(Extras::none).locals = locals;
         }
     }
+}
+
+/// The stack of a task that may have asked for another, and what an overflow of it is blamed on.
+#[cold]
+fn with_extras(record: &Record, usual: Shape, plain: Label) -> (Shape, Label) {
+    record.with_extras(|extras| {
+        let shape = extras.and_then(|extras| extras.shape);
+        let name = extras.and_then(|extras| extras.name.as_deref()).map(|name| name.as_bytes().into());
+        (shape.unwrap_or(usual), Label { name, sized: shape.is_some(), ..plain })
+    })
 }
 
 /// The first frame on the stack of a task.

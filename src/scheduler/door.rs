@@ -116,7 +116,8 @@ impl<M, A: Alarm> Door<M, A> {
     /// From any thread: makes the loop look around before it sleeps again, without a message.
     ///
     /// What this thread did before is seen by the loop when it looks: after a `take`, after `fall_asleep` said no, and
-    /// after `wake_up`.
+    /// after `wake_up`. If it then learns that nobody is left who could push, the count that says so must have been
+    /// lowered with `Release` and be read with `Acquire`: then no mail of theirs is overlooked after that.
     pub(crate) fn knock(&self) {
         let mut head = self.head.load(Ordering::Relaxed);
         while head != CLOSED {

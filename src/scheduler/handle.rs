@@ -38,6 +38,7 @@ pub(crate) struct Options {
 }
 
 impl Options {
+    #[inline]
     fn extras(&mut self) -> Option<Box<Extras>> {
         if self.name.is_none() && self.shape.is_none() {
             return None;
@@ -121,16 +122,11 @@ pub(crate) unsafe fn spawn_on<T>(
     Handle { task, result: PhantomData }
 }
 
-/// Lets the task that was spawned last go first, and comes right after it.
+/// Lets the task that was spawned last take its first step now.
 fn begin_now(core: &Core) {
-    let running = here::task();
-    if running.is_null() || std::thread::panicking() {
-        return;
-    }
-    // SAFETY: the task runs, and suspends at once.
-    unsafe {
-        core.next_is_last(running);
-        super::park::give_way(running);
+    // It would begin in the middle of a panic, and every wait of its would fail.
+    if !std::thread::panicking() {
+        core.begin_last();
     }
 }
 
@@ -152,6 +148,12 @@ impl<T> Handle<T> {
     /// In the task itself, which cannot wait for its own end; and outside of [`run`](crate::run).
     #[track_caller]
     pub fn join(&self) -> Result<T, JoinError> {
+        self.join_at(Location::caller())
+    }
+
+    /// As [`join`](Handle::join), for whoever knows better than the call where the user's code waits.
+    #[track_caller]
+    pub(crate) fn join_at(&self, at: &'static Location<'static>) -> Result<T, JoinError> {
         let record = self.task.record();
         while record.state.get() != State::Ended {
             assert!(here::task() != self.task.as_ptr(), "a task cannot wait for its own end");
@@ -160,7 +162,7 @@ impl<T> Handle<T> {
             let name = Named(record);
             record
                 .joiners
-                .wait(&Why::new("task").on(&name).held_by(&holder))
+                .wait_at(&Why::new("task").on(&name).held_by(&holder), at)
                 .map_err(JoinError::Cancelled)?;
         }
         self.try_result().expect("a task that has ended has a result")
@@ -190,8 +192,10 @@ impl<T> Handle<T> {
         if record.state.get() == State::Ended {
             return false;
         }
-        // SAFETY: a task that has not ended belongs to the scheduler of this thread.
-        unsafe { Branch::cancel(&raw const record.branch, &*here::core(), Reason::Requested) }
+        let core =
+            here::lend_core().expect("a task that has not ended belongs to the scheduler of this thread");
+        // SAFETY: it has not ended, so its branch hangs where it was hung.
+        unsafe { Branch::cancel(&raw const record.branch, core, Reason::Requested) }
     }
 
     /// Whether the task has ended without a value: it panicked, never ran, or its scope has its error.
@@ -251,7 +255,9 @@ impl<T> Drop for Handle<T> {
 
 #[inline(never)]
 fn drop_result(record: &Record) {
-    tell_error(record);
+    if record.end.get() == End::Value {
+        tell_error(record);
+    }
     // SAFETY: the handle is just being dropped, so what the result borrows is alive.
     unsafe { record.drop_value() };
     // The failure of a task in a scope is the scope's business.
@@ -261,7 +267,8 @@ fn drop_result(record: &Record) {
             Some(core) => core.tell_failure(record),
             None => {
                 let error = record.take_failure().expect("`end` says that there is one");
-                super::unhandled::Unhandled::new(Some(record), None, Problem::from_failure(&error)).print();
+                super::unhandled::Unhandled::new(Some(record), None, None, Problem::from_failure(&error))
+                    .print();
             }
         }
     }
@@ -364,14 +371,20 @@ fn error_text(result: &dyn Any) -> Option<String> {
 }
 
 /// Nobody will look at the result: if it is an error that debug mode has noted, the hook is told.
+#[inline]
 pub(super) fn tell_error(record: &Record) {
-    if record.end.get() != End::Value || record.with_extras(|extras| extras.is_none_or(|e| e.error.is_none()))
-    {
+    if record.has_extras() {
+        tell_noted(record);
+    }
+}
+
+#[cold]
+fn tell_noted(record: &Record) {
+    if record.with_extras(|extras| extras.is_none_or(|extras| extras.error.is_none())) {
         return;
     }
     let text = record.extras_mut(|extras| extras.error.take());
-    // SAFETY: a scheduler outlives the code that runs under it.
-    if let (Some(text), Some(core)) = (text, unsafe { here::core().as_ref() }) {
+    if let (Some(text), Some(core)) = (text, here::lend_core()) {
         core.unhandled(Some(record), Problem::Error(&text));
     }
 }

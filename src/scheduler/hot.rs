@@ -2,6 +2,7 @@
 //! anyway, so that a task which has not started needs no room for it.
 
 use std::cell::{Cell, UnsafeCell};
+use std::panic::Location;
 use std::ptr;
 
 use super::why::Why;
@@ -9,14 +10,12 @@ use crate::clock::Nanos;
 use crate::generator::mark::Mark;
 use crate::generator::switch::{Fiber, Parent};
 
-/// How much of a stack is set apart for it.
-pub(super) const ROOM: usize = size_of::<Hot>();
+/// How much of a stack is set apart for it, in bytes. A fiber is of different sizes on different machines.
+const ROOM: usize = if cfg!(feature = "sanitizer") { 160 } else { 96 };
 
-pub(super) type TaskFiber = Fiber<(), (), { ROOM_BYTES }>;
+pub(super) type TaskFiber = Fiber<(), (), ROOM>;
 
-// A constant of its own, for a fiber is part of what it makes room for.
-const ROOM_BYTES: usize = 96;
-const _: () = assert!(ROOM == ROOM_BYTES);
+const _: () = assert!(size_of::<Hot>() <= ROOM);
 
 /// What has become of a wait.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -70,6 +69,8 @@ pub(super) struct Hot {
     pub(super) slot: Cell<*const ()>,
     /// What the task waits for; null unless it is parked.
     pub(super) why: Cell<*const Why<'static>>,
+    /// Where the task began its last wait: the place in the user's code, for all that waits is `track_caller`.
+    pub(super) at: Cell<&'static Location<'static>>,
     pub(super) outcome: Cell<Outcome>,
     pub(super) cancel: Cell<Cancel>,
     pub(super) order: Cell<Order>,
@@ -87,6 +88,7 @@ impl Hot {
             wait: Cell::new(0),
             slot: Cell::new(ptr::null()),
             why: Cell::new(ptr::null()),
+            at: Cell::new(Location::caller()),
             outcome: Cell::new(Outcome::Waiting),
             cancel: Cell::new(Cancel::Never),
             order: Cell::new(Order::GoOn),

@@ -6,14 +6,17 @@ mod alarm;
 mod backtrace;
 mod branch;
 mod cancel;
+mod cells;
 mod chance;
 mod core;
 mod door;
 mod frame;
 mod handle;
+mod held;
 mod here;
 mod hot;
 mod info;
+mod live;
 mod local;
 pub mod lowlevel;
 mod park;
@@ -23,6 +26,8 @@ mod remote;
 mod runtime;
 mod ticket;
 mod timers;
+mod tree;
+mod tripwire;
 mod unhandled;
 mod wait_list;
 mod why;
@@ -36,8 +41,12 @@ pub use cancel::{CancelScope, Canceller};
 pub(crate) use frame::{Failed, Frame, FrameKind, with_frame};
 pub use handle::Handle;
 pub(crate) use handle::{Ends, Options, spawn, spawn_on};
+pub(crate) use info::snapshot;
+pub(crate) use live::{Live, live_runtimes};
 pub(crate) use park::{checkpoint, yield_now};
 pub use runtime::{Builder, Clock, RunError, Runtime, run};
+pub(crate) use tree::{Seen, Snapshot};
+pub(crate) use tripwire::{set_tripwire, take_tripwire};
 pub use unhandled::{Problem, Unhandled};
 
 use crate::clock::{NEVER, Nanos};
@@ -61,8 +70,8 @@ pub(crate) fn current_id() -> Option<record::TaskId> {
 }
 
 pub(crate) fn all_info() -> Vec<info::TaskInfo> {
-    let tasks = info::snapshot(false).unwrap_or_default();
-    tasks.into_iter().map(|(task, ..)| task).collect()
+    let tasks = info::snapshot(0).unwrap_or_default().tasks;
+    tasks.into_iter().map(|seen| seen.info).collect()
 }
 
 #[track_caller]
@@ -75,6 +84,28 @@ fn core() -> &'static core::Core {
 pub(crate) fn failing_task() -> (Option<String>, &'static Location<'static>, bool, bool) {
     let task = here::lend_task().expect("an error of a task is noted in the task");
     (task.name(), task.spawned, task.branch.was_delivered(), task.was_cancelled_alone())
+}
+
+/// Parks the running task until all others wait.
+#[track_caller]
+pub(crate) fn wait_until_all_wait() -> Result<(), Cancelled> {
+    core().blocked().wait(&lowlevel::Why::new("all others to wait"))
+}
+
+/// A number below `bound`, by the runtime's seed.
+#[track_caller]
+pub(crate) fn random(bound: usize) -> usize {
+    core().dice().below(bound)
+}
+
+/// Sets a virtual clock forward. False if the clock is real.
+#[track_caller]
+pub(crate) fn advance(by: Duration) -> bool {
+    let clock = core().clock();
+    if clock.is_virtual() {
+        clock.advance_to(clock.after(by));
+    }
+    clock.is_virtual()
 }
 
 /// What the running task has set, or inherited.

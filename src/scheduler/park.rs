@@ -11,6 +11,7 @@
 #![allow(unsafe_code)]
 
 use std::cell::Cell;
+use std::panic::Location;
 use std::thread;
 
 use super::branch::Branch;
@@ -55,6 +56,9 @@ pub(super) fn may_wait() -> Result<(&'static Core, *const Record), Cancelled> {
     // no harm: it stays in this file's callers, which run under the scheduler.
     unsafe {
         let core = &*core;
+        if core.config.debug {
+            core.pass_moment();
+        }
         match (*current_branch()).effective() {
             None => Ok((core, task)),
             Some(reason) => Err(refuse(core, task, reason)),
@@ -115,13 +119,32 @@ pub(super) unsafe fn begin(task: *const Record) -> u64 {
 ///
 /// `task` must be running, and have begun a wait. Nothing else of it may have waited since.
 #[inline]
+#[track_caller]
 pub(super) unsafe fn park(core: &Core, task: *const Record, why: &Why<'_>, cancel: Cancel) -> Outcome {
+    // SAFETY: as the caller says.
+    unsafe { park_at(core, task, why, Location::caller(), cancel) }
+}
+
+/// As [`park`], for whoever knows better than the call where the user's code waits.
+///
+/// # Safety
+///
+/// As for [`park`].
+#[inline]
+pub(super) unsafe fn park_at(
+    core: &Core,
+    task: *const Record,
+    why: &Why<'_>,
+    at: &'static Location<'static>,
+    cancel: Cancel,
+) -> Outcome {
     // SAFETY: running, says the caller. `why` is looked at while the task is parked, no longer.
     unsafe {
         let hot = hot(task);
         // It may have been granted while it was being arranged.
         if hot.outcome.get() == Outcome::Waiting {
             hot.why.set(std::ptr::from_ref(why).cast());
+            hot.at.set(at);
             hot.since.set(core.seen());
             hot.cancel.set(cancel);
             (*task).state.set(State::Parked);
@@ -133,6 +156,8 @@ pub(super) unsafe fn park(core: &Core, task: *const Record, why: &Why<'_>, cance
         debug_assert_ne!(outcome, Outcome::Waiting, "a task goes on when its wait is decided");
         match outcome {
             Outcome::Granted => hot.ignored.set(0),
+            // Not yet: it can still be granted, or cannot be taken back.
+            Outcome::Asked => {}
             _ => note_failure(core, task),
         }
         outcome
@@ -143,7 +168,7 @@ pub(super) unsafe fn park(core: &Core, task: *const Record, why: &Why<'_>, cance
 ///
 /// `task` must be running.
 #[cold]
-unsafe fn note_failure(core: &Core, task: *const Record) {
+pub(super) unsafe fn note_failure(core: &Core, task: *const Record) {
     // SAFETY: running, says the caller.
     unsafe {
         (*current_branch()).deliver();
@@ -177,16 +202,6 @@ pub(super) unsafe fn yield_(core: &Core, task: *const Record) {
         core.make_ready(task, hot);
         suspend(hot);
     }
-}
-
-/// Suspends a task that is in the queue already.
-///
-/// # Safety
-///
-/// `task` must be running, and in the queue.
-pub(super) unsafe fn give_way(task: *const Record) {
-    // SAFETY: running, says the caller, and to be resumed, says the queue.
-    unsafe { suspend(hot(task)) };
 }
 
 /// Switches to the scheduler; returns when it resumes the task.

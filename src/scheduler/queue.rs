@@ -15,8 +15,9 @@ use super::record::Record;
 /// Turns to look ahead. Measured before we began, with 1,000 to 100,000 tasks: 2 is too late, 8 gains nothing.
 const AHEAD: usize = 4;
 
-/// Cache lines of a stack to fetch: what a parked task has at its hot end.
-const LINES: usize = 5;
+/// Cache lines of a stack to fetch: what a parked task has at its hot end, and the one that may begin above the hint. Five of
+/// them cost 93 ns a yield with 100,000 tasks, seven 77.
+const LINES: usize = 7;
 
 #[derive(Clone, Copy)]
 struct Entry {
@@ -72,17 +73,6 @@ impl Queue {
         self.tail.set(tail.wrapping_add(1));
     }
 
-    /// Before all others.
-    pub(super) fn push_front(&self, task: *const Record, hint: *const u8) {
-        if self.len() > self.mask.get() {
-            self.grow();
-        }
-        let head = self.head.get().wrapping_sub(1);
-        // SAFETY: in bounds; nobody holds a reference to an entry.
-        unsafe { *self.entry(head) = Entry { task, hint } };
-        self.head.set(head);
-    }
-
     /// Takes the last one back. There must be one.
     pub(super) fn pop_back(&self) -> *const Record {
         debug_assert!(!self.is_empty());
@@ -102,8 +92,9 @@ impl Queue {
         // SAFETY: in bounds; all entries are initialised.
         let (now, later) = unsafe { (*self.entry(head), *self.entry(head.wrapping_add(AHEAD))) };
         prefetch(later.task.cast());
+        let highest = later.hint.wrapping_add(64);
         for line in 0..LINES {
-            prefetch(later.hint.wrapping_sub(64 * line));
+            prefetch(highest.wrapping_sub(64 * line));
         }
         now.task
     }

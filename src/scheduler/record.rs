@@ -11,6 +11,7 @@
 //! - The scheduler holds one reference until the task has ended, the handle one until it is dropped.
 #![allow(unsafe_code)]
 
+use std::alloc::{self, Layout};
 use std::cell::{Cell, UnsafeCell};
 use std::fmt;
 use std::mem::ManuallyDrop;
@@ -19,6 +20,8 @@ use std::panic::{self, AssertUnwindSafe, Location};
 use std::ptr::{self, NonNull};
 
 use super::branch::{Branch, Kind};
+use super::cells::Cells;
+use super::here;
 use super::hot::Hot;
 use super::local::Locals;
 use super::wait_list::WaitList;
@@ -97,18 +100,19 @@ pub(super) struct Extras {
 pub(crate) struct Record {
     /// The first field: found again by a cast.
     pub(super) branch: Branch,
-    table: &'static Table,
+    // What a switch looks at stands together.
     pub(super) hot: Cell<*const Hot>,
-    pub(super) id: TaskId,
-    pub(super) spawned: &'static Location<'static>,
-    extras: Cell<Option<Box<Extras>>>,
-    pub(super) joiners: WaitList,
     pub(super) state: Cell<State>,
     pub(super) end: Cell<End>,
     /// Whether somebody has a handle.
     pub(super) handled: Cell<bool>,
     /// Whether its failure concerns the scope it hangs on.
     pub(super) scoped: Cell<bool>,
+    pub(super) joiners: WaitList,
+    table: &'static Table,
+    pub(super) id: TaskId,
+    pub(super) spawned: &'static Location<'static>,
+    extras: Cell<Option<Box<Extras>>>,
 }
 
 /// What knows the types of a cell.
@@ -199,7 +203,6 @@ impl<F: FnOnce() -> Result<T, JoinError>, T> TaskCell<F, T> {
                     (*record).end.set(End::Value);
                 }
                 Ok(value) => {
-                    (*record).end.set(End::Value);
                     super::handle::tell_error(&*record);
                     // Nobody is interested. Dropped on the task's own stack, where it may wait.
                     (*record).end.set(End::Taken);
@@ -257,12 +260,18 @@ impl<F: FnOnce() -> Result<T, JoinError>, T> TaskCell<F, T> {
     }
 
     unsafe fn free(record: *const Record) {
-        // SAFETY: it came from such a box, and this was the last reference. A value is not dropped with it; a failure that
-        // nobody took borrows nothing.
+        let cell = record.cast::<Self>().cast_mut();
+        // SAFETY: it is such a cell, and this was the last reference. A value is not dropped with it; a failure that nobody
+        // took borrows nothing.
         unsafe {
             let failure = (*record).take_failure();
-            drop(Box::from_raw(record.cast::<Self>().cast_mut()));
-            drop(failure);
+            let extras = (*record).extras.take();
+            let layout = Layout::new::<Self>();
+            match here::lend_core() {
+                Some(core) => core.cells().give_back(cell.cast(), layout),
+                None => alloc::dealloc(cell.cast(), layout),
+            }
+            drop((failure, extras));
         }
     }
 }
@@ -287,26 +296,34 @@ impl TaskRef {
     /// What `closure` and its result borrow must live until the task has ended, and for its result until it was taken or
     /// dropped.
     #[inline]
-    pub(super) unsafe fn new<F: FnOnce() -> Result<T, JoinError>, T>(birth: Birth, closure: F) -> TaskRef {
-        let cell = Box::new(TaskCell {
-            record: Record {
-                branch: Branch::new(Kind::Task, false),
-                table: TaskCell::<F, T>::TABLE,
-                hot: Cell::new(ptr::null()),
-                id: birth.id,
-                spawned: birth.spawned,
-                extras: Cell::new(birth.extras),
-                joiners: WaitList::new(),
-                state: Cell::new(State::New),
-                end: Cell::new(End::NotYet),
-                handled: Cell::new(birth.handled),
-                scoped: Cell::new(birth.scoped),
-            },
-            payload: UnsafeCell::new(Payload::<F, T> { closure: ManuallyDrop::new(closure) }),
-        });
-        cell.record.branch.count.set(1);
-        // SAFETY: a box is never null.
-        TaskRef(unsafe { NonNull::new_unchecked(Box::into_raw(cell).cast()) })
+    pub(super) unsafe fn new<F: FnOnce() -> Result<T, JoinError>, T>(
+        cells: &Cells,
+        birth: Birth,
+        closure: F,
+    ) -> TaskRef {
+        let branch = Branch::new(Kind::Task, false);
+        branch.count.set(1);
+        let memory = cells.allocate(Layout::new::<TaskCell<F, T>>()).cast::<TaskCell<F, T>>();
+        // SAFETY: it is ours, and large enough. Everything in a record but `extras`, which `free` takes out, needs no drop.
+        unsafe {
+            memory.write(TaskCell {
+                record: Record {
+                    branch,
+                    hot: Cell::new(ptr::null()),
+                    state: Cell::new(State::New),
+                    end: Cell::new(End::NotYet),
+                    handled: Cell::new(birth.handled),
+                    scoped: Cell::new(birth.scoped),
+                    joiners: WaitList::new(),
+                    table: TaskCell::<F, T>::TABLE,
+                    id: birth.id,
+                    spawned: birth.spawned,
+                    extras: Cell::new(birth.extras),
+                },
+                payload: UnsafeCell::new(Payload::<F, T> { closure: ManuallyDrop::new(closure) }),
+            });
+        }
+        TaskRef(memory.cast())
     }
 
     /// One more reference.
@@ -444,7 +461,14 @@ impl Record {
         }
     }
 
+    #[inline(always)]
+    pub(super) fn has_extras(&self) -> bool {
+        // SAFETY: as in `with_extras`.
+        unsafe { (*self.extras.as_ptr()).is_some() }
+    }
+
     /// Lends what only few tasks have.
+    #[inline]
     pub(super) fn with_extras<R>(&self, look: impl FnOnce(Option<&Extras>) -> R) -> R {
         // SAFETY: extras are only replaced through `extras_mut`; `look` does not get at it, for it runs no user's code.
         look(unsafe { (*self.extras.as_ptr()).as_deref() })
@@ -488,14 +512,36 @@ impl fmt::Display for Record {
 }
 
 /// The last thing that a task does on its stack: what belongs to it goes.
+#[inline]
 pub(super) fn leave(record: &Record) {
-    let Some(extras) = record.extras.take() else { return };
-    let mut extras = extras;
-    let (locals, held) = (std::mem::take(&mut extras.locals), extras.held);
-    record.extras.set(Some(extras));
-    let dropped = panic::catch_unwind(AssertUnwindSafe(|| drop(locals)));
-    dropped.unwrap_or_else(super::unhandled_panic);
+    if record.has_extras() {
+        leave_extras(record);
+    }
+}
+
+#[cold]
+fn leave_extras(record: &Record) {
+    drop_locals(record);
+    // One of them may have had the handle.
+    if !record.handled.get() && record.end.get() == End::Value {
+        super::handle::tell_error(record);
+        // SAFETY: the task has not ended, so what its result borrows is alive.
+        if let Err(payload) = panic::catch_unwind(AssertUnwindSafe(|| unsafe { record.drop_value() })) {
+            crate::scheduler::unhandled_panic(payload);
+        }
+        drop_locals(record);
+    }
+    let held = record.with_extras(|extras| extras.map_or(0, |extras| extras.held));
     if held > 0 {
         super::core::tell_held(record, held);
+    }
+}
+
+/// Until none is left: what is dropped may set others, and those must not go with the memory, wherever that is freed.
+fn drop_locals(record: &Record) {
+    while record.with_extras(|extras| extras.is_some_and(|extras| !extras.locals.is_empty())) {
+        let locals = record.extras_mut(|extras| std::mem::take(&mut extras.locals));
+        let dropped = panic::catch_unwind(AssertUnwindSafe(|| drop(locals)));
+        dropped.unwrap_or_else(super::unhandled_panic);
     }
 }

@@ -34,6 +34,10 @@ impl Gate {
         self.door.has_mail()
     }
 
+    pub(super) fn push(&self, message: Message) -> Result<(), Message> {
+        self.door.push(message)
+    }
+
     pub(super) fn take(&self) -> Mail<Message> {
         self.door.take()
     }
@@ -50,9 +54,18 @@ impl Gate {
         self.door.close()
     }
 
-    /// Whether anybody could still knock. A remote that goes after this has said yes knocks itself.
-    pub(super) fn has_remotes(&self) -> bool {
-        self.remotes.load(Ordering::Acquire) > 0
+    /// How many other threads may still knock.
+    pub(super) fn remotes(&self) -> usize {
+        self.remotes.load(Ordering::Acquire)
+    }
+
+    /// Whether anybody could still bring a message. A remote that goes after this has said yes knocks itself.
+    pub(super) fn can_bring(&self) -> bool {
+        self.remotes.load(Ordering::Acquire) > 0 && !self.door.is_closed()
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.door.is_closed()
     }
 }
 
@@ -249,7 +262,8 @@ pub struct RemoteTicket<T> {
     remote: Remote,
     /// Where the ticket itself is kept; `None` once it was spent.
     key: Option<u64>,
-    values: PhantomData<fn(T)>,
+    /// Invariant: the ticket is found again by its exact type.
+    values: PhantomData<fn(T) -> T>,
 }
 
 impl<T: Send + 'static> Ticket<T> {

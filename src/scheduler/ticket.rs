@@ -10,7 +10,6 @@ use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
 
-use super::core::Core;
 use super::here;
 use super::hot::{Cancel, Outcome};
 use super::park::{self, Slot};
@@ -128,7 +127,7 @@ pub fn park<T>(
         hot.slot.set((&raw const slot).cast());
         let _void = Void(hot);
         let ticket = Ticket { task: TaskRef::to(task), wait, values: PhantomData };
-        without_waiting(core, || register(ticket));
+        without_waiting(|| register(ticket));
         // Cancelled while it was arranged: nobody would come to say so.
         let cancelled = (*park::current_branch()).effective().is_some();
         if cancelled && hot.outcome.get() == Outcome::Waiting {
@@ -136,7 +135,7 @@ pub fn park<T>(
         }
         let mut outcome = park::park(core, task, why, Cancel::Asks);
         if outcome == Outcome::Asked {
-            let undone = without_waiting(core, undo);
+            let undone = without_waiting(undo);
             outcome = hot.outcome.get();
             if outcome == Outcome::Asked && undone == Undo::Later {
                 hot.outcome.set(Outcome::Waiting);
@@ -147,6 +146,7 @@ pub fn park<T>(
             Some(value) => Ok(value),
             None => {
                 debug_assert_eq!(outcome, Outcome::Asked);
+                park::note_failure(core, task);
                 Err(park::cancelled())
             }
         }
@@ -166,7 +166,7 @@ impl Drop for Void<'_> {
 }
 
 /// Runs code of a task in which waits fail, and yields of generators are refused.
-fn without_waiting<R>(core: &Core, code: impl FnOnce() -> R) -> R {
+fn without_waiting<R>(code: impl FnOnce() -> R) -> R {
     struct Restore(*const super::record::Record, Mark);
     impl Drop for Restore {
         fn drop(&mut self) {
@@ -174,7 +174,9 @@ fn without_waiting<R>(core: &Core, code: impl FnOnce() -> R) -> R {
             mark::set(self.1);
         }
     }
-    let _restore = Restore(here::task(), mark::set(Mark(std::ptr::from_ref(core).cast())));
+    // As in `Core::outside`: a mark that nothing else has.
+    let place = 0_u8;
+    let _restore = Restore(here::task(), mark::set(Mark((&raw const place).cast())));
     here::set_task(std::ptr::null());
     code()
 }

@@ -84,8 +84,9 @@ impl<T> Timers<T> {
         let slot = self.occupy(target);
         let number = self.numbers;
         self.numbers += 1;
-        self.heap.push(Entry { deadline, number, slot });
-        self.sift_up(self.heap.len() - 1);
+        let entry = Entry { deadline, number, slot };
+        self.heap.push(entry);
+        self.sift_up(self.heap.len() - 1, entry);
         TimerKey { slot, number }
     }
 
@@ -96,6 +97,7 @@ impl<T> Timers<T> {
     }
 
     /// When a timer is due; `None` if it has fired or was cancelled.
+    #[allow(dead_code, reason = "the tests of this file ask it")]
     pub(crate) fn deadline(&self, key: TimerKey) -> Option<u64> {
         self.place_of(key).map(|place| self.heap[place].deadline)
     }
@@ -115,6 +117,7 @@ impl<T> Timers<T> {
     }
 
     /// The memory that it holds, for statistics. Targets may own more.
+    #[allow(dead_code, reason = "the tests of this file ask it")]
     pub(crate) fn memory_bytes(&self) -> usize {
         self.heap.capacity() * size_of::<Entry>() + self.table.capacity() * size_of::<Slot<T>>()
     }
@@ -127,18 +130,24 @@ impl<T> Timers<T> {
     }
 
     fn remove(&mut self, place: usize) -> T {
-        let entry = self.heap.swap_remove(place);
+        let slot = self.heap[place].slot;
+        let last = self.heap.pop().expect("there is something at `place`");
         if place < self.heap.len() {
-            // The last one has come here, from another branch perhaps: it may have to go either way.
-            self.sift_down(place);
-            self.sift_up(place);
+            // The last one fills the gap. It may be from another branch, so it may have to go either way. (The front is
+            // its own parent here; what lay there came before all others.)
+            let parent = place.saturating_sub(1) / CHILDREN;
+            if last.rank() < self.heap[parent].rank() {
+                self.sift_up(place, last);
+            } else {
+                self.sift_down(place, last);
+            }
         }
-        self.vacate(entry.slot)
+        self.vacate(slot)
     }
 
-    /// Moves what lies at `place` up to where no parent comes after it.
-    fn sift_up(&mut self, mut place: usize) {
-        let entry = self.heap[place];
+    /// Puts an entry where no parent comes after it: at `place`, which is free for it, or above. The entry comes along in
+    /// registers: to read it back from where it was just written would take longer than the rest of a `set`.
+    fn sift_up(&mut self, mut place: usize, entry: Entry) {
         while place > 0 {
             let parent = (place - 1) / CHILDREN;
             if self.heap[parent].rank() < entry.rank() {
@@ -150,9 +159,8 @@ impl<T> Timers<T> {
         self.put(place, entry);
     }
 
-    /// Moves what lies at `place` down to where it comes before its children.
-    fn sift_down(&mut self, mut place: usize) {
-        let entry = self.heap[place];
+    /// Puts an entry where it comes before its children: at `place`, which is free for it, or below.
+    fn sift_down(&mut self, mut place: usize, entry: Entry) {
         while let Some(child) = self.first_child(place) {
             if entry.rank() < self.heap[child].rank() {
                 break;

@@ -51,8 +51,7 @@ impl Builder {
 
     /// Whether the task runs at once, up to its first wait, before `spawn` returns; Python's `eager_start`.
     ///
-    /// It is a member of its scope before that. Outside of tasks, and while the task panics that spawns it, it begins
-    /// later.
+    /// It is a member of its scope before that. Whoever spawns it while panicking has it begin later.
     pub fn eager(mut self, eager: bool) -> Builder {
         self.eager = eager;
         self

@@ -2,13 +2,13 @@
 
 use std::cell::Cell;
 use std::fmt;
-use std::panic::{self, AssertUnwindSafe};
+use std::panic::{self, AssertUnwindSafe, Location};
 use std::rc::Rc;
 
 use super::scope::Scope;
 use super::{ScopedJoinHandle, scope, shield, try_scope};
 use crate::error::{Cancelled, ErrorGroup, JoinError, Reason};
-use crate::scheduler::{self, Ends, Handle};
+use crate::scheduler::{self, Ends, FrameKind, Handle, with_frame};
 
 /// Runs all of `tasks` side by side and returns what became of each, in the order in which they were given; Python's
 /// `gather(.., return_exceptions=True)`.
@@ -36,11 +36,12 @@ use crate::scheduler::{self, Ends, Handle};
 #[track_caller]
 pub fn gather<F: FnOnce() -> T, T>(tasks: impl IntoIterator<Item = F>) -> Vec<Result<T, JoinError>> {
     let tasks: Vec<F> = tasks.into_iter().collect();
+    let at = Location::caller();
     scope(|s| {
         // A panic that leaves a task would cancel the others.
         let run = |task: F| s.spawn(move || panic::catch_unwind(AssertUnwindSafe(task)));
         let handles: Vec<_> = tasks.into_iter().map(run).collect();
-        shield(|| handles.iter().map(|task| task.join()?.map_err(JoinError::Panicked)).collect())
+        shield(|| handles.iter().map(|task| task.join_at(at)?.map_err(JoinError::Panicked)).collect())
     })
 }
 
@@ -80,17 +81,18 @@ where
     E: From<Cancelled>,
 {
     let tasks: Vec<F> = tasks.into_iter().collect();
+    let at = Location::caller();
     let values = try_scope(|s| {
         let handles: Vec<_> = tasks.into_iter().map(|task| s.spawn(task)).collect();
-        shield(|| handles.iter().map(|task| value_of(task)).collect::<Result<Vec<_>, E>>())
+        shield(|| handles.iter().map(|task| value_of(task, at)).collect::<Result<Vec<_>, E>>())
     })?;
     // A task without a value has failed, so that the scope has too; but for a panic, which went on.
     Ok(values.into_iter().flatten().collect())
 }
 
 /// `None` for a task whose error the scope keeps.
-fn value_of<T, E: From<Cancelled>>(task: &Handle<T>) -> Result<Option<T>, E> {
-    match task.join() {
+fn value_of<T, E: From<Cancelled>>(task: &Handle<T>, at: &'static Location<'static>) -> Result<Option<T>, E> {
+    match task.join_at(at) {
         Ok(value) => Ok(Some(value)),
         Err(JoinError::NeverRan(cancelled) | JoinError::Cancelled(cancelled)) => Err(cancelled.into()),
         Err(JoinError::Panicked(payload)) => panic::resume_unwind(payload),
@@ -103,6 +105,7 @@ fn value_of<T, E: From<Cancelled>>(task: &Handle<T>) -> Result<Option<T>, E> {
 pub struct Race<'scope, 'env, T> {
     scope: &'scope Scope<'scope, 'env>,
     winner: Rc<Cell<Option<T>>>,
+    has_tasks: Cell<bool>,
 }
 
 /// Runs tasks side by side and returns what the first one to end returns. The others are cancelled *and* waited for.
@@ -128,7 +131,7 @@ pub struct Race<'scope, 'env, T> {
 ///
 /// # Errors
 ///
-/// [`Cancelled`], if no task began before the caller was cancelled.
+/// [`Cancelled`], if no task began before it was cancelled.
 ///
 /// # Panics
 ///
@@ -141,15 +144,21 @@ where
     T: 'env,
 {
     let winner = Rc::new(Cell::new(None));
-    let cancelled = scope(|s| {
-        add(&Race { scope: s, winner: winner.clone() });
-        s.cancelled()
+    let has_tasks = scope(|s| {
+        let race = Race { scope: s, winner: winner.clone(), has_tasks: Cell::new(false) };
+        add(&race);
+        race.has_tasks.get()
     });
-    match (winner.take(), cancelled) {
-        (Some(value), _) => Ok(value),
-        (None, Some(cancelled)) => Err(cancelled),
-        (None, None) => panic!("a race needs at least one task"),
+    match winner.take() {
+        Some(value) => Ok(value),
+        None if has_tasks => Err(why_nothing_begins().unwrap_or(Cancelled::new(Reason::Requested))),
+        None => panic!("a race needs at least one task"),
     }
+}
+
+/// Why a task of a scope that were opened here would not begin.
+fn why_nothing_begins() -> Option<Cancelled> {
+    with_frame(FrameKind::Plain, |frame| frame.is_cancelled().or_else(|| frame.barren().map(Cancelled::new)))
 }
 
 impl<'scope, T> Race<'scope, '_, T> {
@@ -159,6 +168,7 @@ impl<'scope, T> Race<'scope, '_, T> {
     where
         T: 'scope,
     {
+        self.has_tasks.set(true);
         let (scope, winner) = (self.scope, self.winner.clone());
         scope.spawn(move || {
             let ended = panic::catch_unwind(AssertUnwindSafe(task));

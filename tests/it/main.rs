@@ -4,13 +4,18 @@
 //! of `docs/tasks.md`, which name the tests.
 
 mod architecture;
+mod attacks_tasks;
 mod cancellation;
 mod closing;
 mod combining;
 mod compile_fail;
+mod deadlock;
+mod debug_mode;
 mod delegation;
+mod every_checkpoint;
 mod exits;
 mod generators_in_tasks;
+mod inspect;
 mod iterators;
 mod log;
 mod lowlevel;
@@ -18,10 +23,13 @@ mod model;
 mod pipelines;
 mod protocol;
 mod scopes;
+mod seeds;
 mod stacks;
 mod task_locals;
 mod task_scopes;
 mod tasks;
+mod test_tools;
+mod timers;
 mod timing;
 mod tutorials;
 mod world;

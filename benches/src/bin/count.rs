@@ -6,10 +6,12 @@
 use std::env;
 use std::hint::black_box;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use corosensei::Coroutine;
 use corosensei::stack::DefaultStack;
-use ropewalk::{Generator, Step};
+use ropewalk::lowlevel::{WaitList, Why};
+use ropewalk::{Generator, Step, task, time};
 use ropewalk_benches::suspend_at;
 
 fn main() -> ExitCode {
@@ -35,6 +37,13 @@ fn main() -> ExitCode {
         "corosensei-create" => corosensei_create(n),
         "boxed-create" => boxed_create(n),
         "ropewalk-unstarted" => ropewalk_unstarted(n),
+        "task-yield" => task_yield(n),
+        "task-spawn-join" => task_spawn_join(n),
+        "task-spawn-only" => task_spawn_only(n),
+        "task-wait-wake" => task_wait_wake(n),
+        "task-timeout" => task_timeout(n),
+        "task-cancel-scope" => task_cancel_scope(n),
+        "task-scope-empty" => task_scope_empty(n),
         _ => {
             eprintln!("nothing here is called {what}");
             return ExitCode::FAILURE;
@@ -116,6 +125,69 @@ fn boxed_create(n: usize) {
         let body: Box<dyn FnOnce() -> usize> = black_box(Box::new(move || number));
         black_box(body());
     }
+}
+
+/// Two tasks, each of which yields `n / 2` times.
+fn task_yield(n: usize) {
+    ropewalk::run(|| {
+        let other = task::spawn(move || (0..n / 2).for_each(|_| task::yield_now()));
+        (0..n / 2).for_each(|_| task::yield_now());
+        other.join().expect("it only yields");
+    });
+}
+
+fn task_spawn_join(n: usize) {
+    ropewalk::run(|| {
+        for i in 0..n {
+            let number = black_box(i);
+            black_box(task::spawn(move || number).join().expect("it returns"));
+        }
+    });
+}
+
+/// Spawned in batches that are run and not joined.
+fn task_spawn_only(n: usize) {
+    ropewalk::run(|| {
+        for _ in 0..n / 100 {
+            for i in 0..100 {
+                let number = black_box(i);
+                drop(task::spawn(move || _ = black_box(number)));
+            }
+            task::yield_now();
+        }
+    });
+}
+
+/// A wait in a list, and the wake that ends it: two switches.
+fn task_wait_wake(n: usize) {
+    ropewalk::run(|| {
+        let line = WaitList::<usize>::new();
+        task::scope(|s| {
+            s.spawn(|| (0..n).for_each(|_| _ = black_box(line.wait(&Why::new("number")))));
+            task::yield_now();
+            for i in 0..n {
+                line.wake_one(i).expect("it waits");
+                task::yield_now();
+            }
+        });
+    });
+}
+
+/// A scope with a deadline around something that does not wait.
+fn task_timeout(n: usize) {
+    ropewalk::run(|| {
+        for i in 0..n {
+            _ = black_box(time::timeout(Duration::from_secs(1), || black_box(i)));
+        }
+    });
+}
+
+fn task_cancel_scope(n: usize) {
+    ropewalk::run(|| (0..n).for_each(|i| _ = black_box(task::cancel_scope(|_| black_box(i)))));
+}
+
+fn task_scope_empty(n: usize) {
+    ropewalk::run(|| (0..n).for_each(|i| _ = black_box(task::scope(|_| black_box(i)))));
 }
 
 fn ropewalk_unstarted(n: usize) {

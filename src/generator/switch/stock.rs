@@ -1,22 +1,12 @@
-//! The switch between stacks: all that is known of corosensei stands in this file.
-//!
-//! Words: a *fiber* is a function on a stack of its own; its *parent* is whoever resumed it last.
-//!
-//! The face is narrow, so that a better switch can take its place: make a fiber, resume it, take its stack back;
-//! from inside, suspend to the parent. A fiber gets nothing when it is resumed: whatever is sent to it lies in
-//! memory that both sides know.
-//!
-//! A parent link may be used from a deeper stack too: code that runs on fiber B, resumed by fiber A, may suspend A.
-//! A's next resume then continues on B's stack. (corosensei saves the registers on whatever stack is current.)
+//! The switch of corosensei: all that is known of that crate stands in this file.
 #![allow(unsafe_code)]
 
-use std::mem;
 use std::num::NonZeroUsize;
 use std::ptr::NonNull;
 
-use corosensei::stack::valgrind::ValgrindStackRegistration;
 use corosensei::{Coroutine, CoroutineResult, Yielder as Link};
 
+use super::Turn;
 use crate::stack::Stack;
 
 /// A function on a stack of its own, started by the first [`resume`](Fiber::resume).
@@ -33,12 +23,6 @@ pub(crate) struct Fiber<Y, R, const ROOM: usize = 0> {
 #[repr(transparent)]
 pub(crate) struct Parent<Y> {
     link: Link<(), Y>,
-}
-
-/// What a fiber did since it was resumed.
-pub(crate) enum Turn<Y, R> {
-    Suspended(Y),
-    Returned(R),
 }
 
 impl<Y, R, const ROOM: usize> Fiber<Y, R, ROOM> {
@@ -58,7 +42,7 @@ impl<Y, R, const ROOM: usize> Fiber<Y, R, ROOM> {
     #[inline]
     pub(crate) unsafe fn new(stack: Stack, body: impl FnOnce(&Parent<Y>) -> R) -> Self {
         if stack.meet() {
-            register_with_valgrind(&stack);
+            super::valgrind::register(&stack);
         }
         // SAFETY: the caller keeps what `body` borrows alive.
         let coroutine = unsafe {
@@ -93,6 +77,13 @@ impl<Y> Parent<Y> {
     }
 }
 
+/// Whether a line of a backtrace, of that function and in that file, is a call of the switch.
+pub(crate) fn is_call(function: &str, file: Option<&str>) -> bool {
+    function.starts_with("corosensei::")
+        || function.starts_with("stack_init_trampoline")
+        || file.is_some_and(|file| file.contains("/corosensei-"))
+}
+
 struct OnStack<const ROOM: usize>(Stack);
 
 // SAFETY: a `Stack` has a guard at its low end (see `stack::slab`), at least `stack::MIN_SIZE` bytes above it, and
@@ -108,12 +99,4 @@ unsafe impl<const ROOM: usize> corosensei::stack::Stack for OnStack<ROOM> {
     fn limit(&self) -> NonZeroUsize {
         self.0.limit()
     }
-}
-
-/// Valgrind takes a far jump of the stack pointer for a giant frame unless it knows the stacks.
-#[cold]
-fn register_with_valgrind(stack: &Stack) {
-    let (low, high) = (stack.limit().get(), stack.base().get());
-    // Registered for good: slots are never unmapped.
-    mem::forget(ValgrindStackRegistration::new(low as *mut u8, high - low));
 }
