@@ -342,12 +342,8 @@ fn a_yield_out_of_an_open_scope_is_refused_with_a_message_that_says_so() {
         }),
         ("cancel scope", |co| task::cancel_scope(|_| co.yield_(1))),
         ("shield", |co| task::shield(|| co.yield_(1))),
-        ("timeout", |co| {
-            let _ = time::timeout(seconds(1), || co.yield_(1));
-        }),
-        ("move on", |co| {
-            let _ = time::move_on_after(seconds(1), |_| co.yield_(1));
-        }),
+        ("timeout", |co| _ = time::timeout(seconds(1), || co.yield_(1))),
+        ("move on", |co| _ = time::move_on_after(seconds(1), |_| co.yield_(1))),
         ("cleanup", |co| task::finally(|| (), || co.yield_(1))),
         ("registering", |co| {
             let _ = lowlevel::park(&Why::new("it"), |_: Ticket<()>| co.yield_(1), || Undo::Done);
