@@ -39,6 +39,9 @@ impl<'a> CancelScope<'a> {
     /// Sets the deadline anew, or takes it away.
     pub fn set_deadline(&self, deadline: Option<Instant>) {
         self.frame.set_deadline(super::moment(deadline));
+        if deadline.is_some_and(|deadline| deadline <= super::now()) {
+            self.frame.cancel(Reason::Deadline);
+        }
     }
 
     /// A handle with which other tasks, and callbacks, can cancel the scope.

@@ -211,13 +211,21 @@ impl<T> Handle<T> {
         if record.state.get() != State::Ended || record.end.get() != End::Value {
             return None;
         }
+        /// Puts the value back, also if `look` panics.
+        struct PutBack<'a, T>(&'a Record, Option<T>);
+        impl<T> Drop for PutBack<'_, T> {
+            fn drop(&mut self) {
+                if let Some(value) = self.1.take() {
+                    // SAFETY: it was taken from there, as a `T`, and there is a handle: it is borrowed.
+                    unsafe { self.0.put_back(value) };
+                }
+            }
+        }
         // Taken out meanwhile: `look` could take it through the same handle.
         // SAFETY: `T` is what the task was spawned with.
         let value = unsafe { record.take::<T>() }?.ok()?;
-        let result = look(&value);
-        // SAFETY: as above, and there is none now.
-        unsafe { record.put_back(value) };
-        Some(result)
+        let value = PutBack(record, Some(value));
+        value.1.as_ref().map(look)
     }
 
     /// The task's number.

@@ -36,7 +36,7 @@ use crate::scheduler::{self, CancelScope, Frame, FrameKind, with_frame};
 #[doc(alias = "fail_after")]
 #[track_caller]
 pub fn timeout<T>(limit: Duration, body: impl FnOnce() -> T) -> Result<T, Elapsed<T>> {
-    limited(scheduler::after(limit), |frame| {
+    limited_by(limit, |frame| {
         let value = body();
         if is_over(frame) { Err(Elapsed(value)) } else { Ok(value) }
     })
@@ -53,7 +53,7 @@ pub fn timeout<T>(limit: Duration, body: impl FnOnce() -> T) -> Result<T, Elapse
 /// Outside of [`run`](crate::run).
 #[track_caller]
 pub fn timeout_at<T>(deadline: Instant, body: impl FnOnce() -> T) -> Result<T, Elapsed<T>> {
-    limited(scheduler::moment(Some(deadline)), |frame| {
+    limited_until(deadline, |frame| {
         let value = body();
         if is_over(frame) { Err(Elapsed(value)) } else { Ok(value) }
     })
@@ -81,7 +81,7 @@ pub fn timeout_at<T>(deadline: Instant, body: impl FnOnce() -> T) -> Result<T, E
 /// Outside of [`run`](crate::run).
 #[track_caller]
 pub fn move_on_after<T>(limit: Duration, body: impl FnOnce(&CancelScope<'_>) -> T) -> Option<T> {
-    limited(scheduler::after(limit), |frame| {
+    limited_by(limit, |frame| {
         let value = body(&CancelScope::of(frame));
         (!frame.has_cut_short()).then_some(value)
     })
@@ -94,7 +94,7 @@ pub fn move_on_after<T>(limit: Duration, body: impl FnOnce(&CancelScope<'_>) -> 
 /// Outside of [`run`](crate::run).
 #[track_caller]
 pub fn move_on_at<T>(deadline: Instant, body: impl FnOnce(&CancelScope<'_>) -> T) -> Option<T> {
-    limited(scheduler::moment(Some(deadline)), |frame| {
+    limited_until(deadline, |frame| {
         let value = body(&CancelScope::of(frame));
         (!frame.has_cut_short()).then_some(value)
     })
@@ -124,6 +124,28 @@ pub fn effective_deadline() -> Option<Instant> {
 fn limited<R>(deadline: Nanos, body: impl FnOnce(&Frame) -> R) -> R {
     with_frame(FrameKind::Plain, |frame| {
         frame.set_deadline(deadline);
+        body(frame)
+    })
+}
+
+/// In a scope that is over at once, if there is no time at all.
+#[track_caller]
+fn limited_by<R>(limit: Duration, body: impl FnOnce(&Frame) -> R) -> R {
+    limited(scheduler::after(limit), |frame| {
+        if limit.is_zero() {
+            frame.cancel(Reason::Deadline);
+        }
+        body(frame)
+    })
+}
+
+/// In a scope that is over at once, if that moment has passed.
+#[track_caller]
+fn limited_until<R>(deadline: Instant, body: impl FnOnce(&Frame) -> R) -> R {
+    limited(scheduler::moment(Some(deadline)), |frame| {
+        if deadline <= scheduler::now() {
+            frame.cancel(Reason::Deadline);
+        }
         body(frame)
     })
 }

@@ -213,6 +213,19 @@ fn a_started_task_never_moves() {
 
 // Handles.
 
+#[test]
+fn a_look_at_a_result_leaves_it_there_even_if_it_panics() {
+    run(|| {
+        let task = task::spawn(|| String::from("result"));
+        task::yield_now();
+        assert_eq!(task.peek(String::len), Some(6));
+        let looked = catch_unwind(AssertUnwindSafe(|| task.peek(|_| panic!("cannot look"))));
+        assert!(looked.is_err());
+        assert_eq!(task.join().unwrap(), "result");
+        assert_eq!(task.peek(String::len), None);
+    });
+}
+
 /// S0.1.
 #[test]
 fn joining_gives_what_the_task_returned_once() {
