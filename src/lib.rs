@@ -19,12 +19,14 @@
 //! - [`generator`]: starting, sending, throwing, closing, delegating; generators over borrowed data.
 //! - [`pipeline`]: generators in a row, pulled from one end or pushed from the other.
 //! - [`testing`]: tests in virtual time, under schedules that can be replayed, cancelled everywhere.
+//! - [`inspect`]: who waits for what, where, and who has it.
 //! - [`stack`]: what stacks cost, how large they are, and what happens when one overflows.
 
 #[cfg(not(unix))]
 compile_error!("ropewalk needs a system with mmap and signals: Linux, macOS or a BSD");
 
 pub mod generator;
+pub mod inspect;
 pub mod stack;
 
 mod clock;
@@ -65,6 +67,12 @@ mod documents {
 
     #[doc = include_str!("../docs/testing.md")]
     mod testing {}
+
+    #[doc = include_str!("../docs/debugging.md")]
+    mod debugging {}
+
+    #[doc = include_str!("../docs/tasks.md")]
+    mod tasks {}
 
     #[doc = include_str!("../docs/unsafe.md")]
     mod unsafe_code {}

@@ -6,9 +6,12 @@
 use std::hint::black_box;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ropewalk::generator::{self, Builder};
-use ropewalk::{Generator, StartError, Yielder, generate, stack};
+use ropewalk::lowlevel::{self, Undo, WaitList, Why};
+use ropewalk::{Generator, RunError, Runtime, StartError, Yielder, generate, inspect, stack, task};
 
 /// Runs `scenario` in a child process, which ends well if the scenario returns.
 fn in_child(test: &str, environment: &[(&str, &str)], scenario: impl FnOnce()) -> Output {
@@ -639,4 +642,340 @@ fn the_environment_says_how_many_seeds_are_explored() {
 
     let wrong = in_child(name, &[("ROPEWALK_SEED", "one")], seeds_that_fail_at_17);
     assert_says(&wrong, "ROPEWALK_SEED must be a number, and is \"one\"");
+}
+
+#[test]
+fn an_overflow_names_the_task_where_it_was_spawned_its_size_and_the_knob() {
+    let line = line!() + 5;
+    let name = "an_overflow_names_the_task_where_it_was_spawned_its_size_and_the_knob";
+    let output = in_child(name, &[], || {
+        ropewalk::run(|| {
+            let deep = task::Builder::new().name("deep").stack_size(128 << 10);
+            deep.spawn(|| recurse(0)).join().unwrap();
+        });
+    });
+    assert_killed_by(libc::SIGABRT, &output);
+    assert_says(&output, "ropewalk: stack overflow in task 'deep' spawned at tests/process.rs:");
+    assert_says(&output, &format!("process.rs:{line}:"));
+    assert_says(&output, "131072 bytes");
+    assert_says(&output, "task::Builder::stack_size(524288)");
+    assert!(!errors_of(&output).contains("ROPEWALK_STACK_SIZE"));
+}
+
+#[test]
+fn an_overflow_in_a_task_of_a_scope_and_of_the_usual_size_names_the_variable() {
+    let name = "an_overflow_in_a_task_of_a_scope_and_of_the_usual_size_names_the_variable";
+    let output = in_child(name, &[("ROPEWALK_STACK_SIZE", "65536")], || {
+        ropewalk::run(|| {
+            task::scope(|s| {
+                s.spawn(|| recurse(0));
+            });
+        });
+    });
+    assert_killed_by(libc::SIGABRT, &output);
+    assert_says(&output, "ropewalk: stack overflow in task spawned at tests/process.rs:");
+    assert_says(&output, "task::Builder::stack_size(262144), or for all with ROPEWALK_STACK_SIZE=262144");
+}
+
+#[test]
+fn an_overflow_in_the_first_task_says_where_run_was_called() {
+    let line = line!() + 2;
+    let output = in_child("an_overflow_in_the_first_task_says_where_run_was_called", &[], || {
+        ropewalk::run(|| recurse(0));
+    });
+    assert_killed_by(libc::SIGABRT, &output);
+    assert_says(&output, &format!("stack overflow in task spawned at tests/process.rs:{line}:"));
+    assert_says(&output, "1048576 bytes");
+}
+
+#[test]
+fn an_overflow_in_a_generator_of_a_task_names_the_generator() {
+    let output = in_child("an_overflow_in_a_generator_of_a_task_names_the_generator", &[], || {
+        ropewalk::run(|| {
+            let numbers = Builder::new().name("numbers").generator(|co: &Yielder<u64>| co.yield_(recurse(0)));
+            task::spawn(move || numbers.for_each(drop)).join().unwrap();
+        });
+    });
+    assert_killed_by(libc::SIGABRT, &output);
+    assert_says(&output, "stack overflow in generator 'numbers' created at tests/process.rs:");
+}
+
+#[test]
+fn a_larger_stack_is_enough_for_a_task_that_overflows_the_usual_one() {
+    let name = "a_larger_stack_is_enough_for_a_task_that_overflows_the_usual_one";
+    let output = in_child(name, &[("ROPEWALK_STACK_SIZE", "65536")], || {
+        let large = || {
+            let room = black_box([1u8; 200 << 10]);
+            room.iter().map(|&byte| usize::from(byte)).sum::<usize>()
+        };
+        ropewalk::run(|| {
+            let sum = task::Builder::new().stack_size(1 << 20).spawn(large).join().unwrap();
+            assert_eq!(sum, 200 << 10);
+        });
+    });
+    assert_ended_well(&output);
+}
+
+/// Becomes true once `text` has gone to standard error.
+fn hear(text: &'static str) -> Arc<AtomicBool> {
+    hear_all(&[text])
+}
+
+/// Becomes true once all `texts` have gone to standard error.
+fn hear_all<const N: usize>(texts: &[&'static str; N]) -> Arc<AtomicBool> {
+    let texts = *texts;
+    use std::io::{Read, Write};
+    use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd};
+    let (mut here, there) = std::os::unix::net::UnixStream::pair().unwrap();
+    // SAFETY: descriptors that are open; the copy belongs to nobody else.
+    let mut real = unsafe {
+        let real = std::fs::File::from_raw_fd(libc::dup(2));
+        assert_eq!(libc::dup2(there.as_raw_fd(), 2), 2);
+        let _ = there.into_raw_fd();
+        real
+    };
+    let heard = Arc::new(AtomicBool::new(false));
+    let set = heard.clone();
+    std::thread::spawn(move || {
+        let (mut all, mut bytes) = (Vec::new(), [0; 4096]);
+        while let Ok(count) = here.read(&mut bytes) {
+            real.write_all(&bytes[..count]).unwrap();
+            all.extend_from_slice(&bytes[..count]);
+            let said = String::from_utf8_lossy(&all);
+            if texts.iter().all(|text| said.contains(text)) {
+                set.store(true, Ordering::SeqCst);
+            }
+        }
+    });
+    heard
+}
+
+fn send_sigquit() {
+    // SAFETY: a signal to this process.
+    assert_eq!(unsafe { libc::kill(libc::getpid(), libc::SIGQUIT) }, 0);
+}
+
+#[inline(never)]
+fn waits_for_a_lock(line: &WaitList) {
+    black_box(line.wait(&Why::new("lock")).is_ok());
+}
+
+#[test]
+fn sigquit_prints_the_tasks_with_their_backtraces_and_the_process_goes_on() {
+    let name = "sigquit_prints_the_tasks_with_their_backtraces_and_the_process_goes_on";
+    let output = in_child(name, &[], || {
+        let heard = hear("waits_for_a_lock at ");
+        let sum = Runtime::builder().name("served").build().run(|| {
+            // While the runtime runs, and twice.
+            inspect::dump_on_sigquit().unwrap();
+            inspect::dump_on_sigquit().unwrap();
+            let line = WaitList::new();
+            task::scope(|s| {
+                task::Builder::new().name("waiter").spawn_in(s, || waits_for_a_lock(&line));
+                task::yield_now();
+                send_sigquit();
+                while !heard.load(Ordering::SeqCst) {
+                    task::yield_now();
+                }
+                line.wake_one(()).unwrap();
+                20 + 22
+            })
+        });
+        assert_eq!(sum, 42);
+    });
+    assert_ended_well(&output);
+    assert_says(&output, "ropewalk: SIGQUIT: runtime 'served' on thread '");
+    assert_says(&output, "runtime 'served': 2 tasks, 0 timers, 0 remote handles\n");
+    assert_says(&output, "task 1 spawned at tests/process.rs:");
+    assert_says(&output, "\n  task 2 'waiter' spawned at tests/process.rs:");
+    assert_says(&output, ": waits for lock (tests/process.rs:");
+    assert_says(&output, "waits_for_a_lock at ");
+    assert!(!errors_of(&output).contains("corosensei"), "{}", errors_of(&output));
+}
+
+#[test]
+fn sigquit_wakes_a_runtime_that_sleeps_and_shows_all_runtimes() {
+    let output = in_child("sigquit_wakes_a_runtime_that_sleeps_and_shows_all_runtimes", &[], || {
+        inspect::dump_on_sigquit().unwrap();
+        let heard = hear("runtime 'second': 1 task");
+        let sleeps = |name: &'static str| {
+            let heard = heard.clone();
+            move || {
+                Runtime::builder().name(name).build().run(|| {
+                    let wake = |ticket: lowlevel::Ticket<()>| {
+                        let ticket = ticket.into_remote();
+                        std::thread::spawn(move || {
+                            while !heard.load(Ordering::SeqCst) {
+                                std::thread::yield_now();
+                            }
+                            ticket.wake(()).unwrap();
+                        });
+                    };
+                    lowlevel::park(&Why::new("signal"), wake, || Undo::Done).unwrap();
+                });
+            }
+        };
+        let first = std::thread::Builder::new().name("one".to_owned()).spawn(sleeps("first")).unwrap();
+        let second = std::thread::Builder::new().name("two".to_owned()).spawn(sleeps("second")).unwrap();
+        // Whichever begins last may have missed a signal that came earlier.
+        while !heard.load(Ordering::SeqCst) {
+            send_sigquit();
+            std::thread::yield_now();
+        }
+        first.join().unwrap();
+        second.join().unwrap();
+    });
+    assert_ended_well(&output);
+    assert_says(&output, "SIGQUIT: runtime 'first' on thread 'one':\n");
+    assert_says(&output, "SIGQUIT: runtime 'second' on thread 'two':\n");
+    assert_says(&output, ": waits for signal (tests/process.rs:");
+}
+
+#[test]
+fn sigquit_says_which_runtime_does_not_answer_and_in_debug_mode_which_task() {
+    let name = "sigquit_says_which_runtime_does_not_answer_and_in_debug_mode_which_task";
+    let output = in_child(name, &[], || {
+        inspect::dump_on_sigquit().unwrap();
+        let heard = hear_all(&["with ROPEWALK_DEBUG=1", "has its turn"]);
+        let begun = Arc::new(std::sync::Barrier::new(3));
+        let hogs = |debug: bool| {
+            let (heard, begun) = (heard.clone(), begun.clone());
+            std::thread::spawn(move || {
+                let hog = move || {
+                    begun.wait();
+                    while !heard.load(Ordering::SeqCst) {
+                        std::hint::spin_loop();
+                    }
+                };
+                let runtime = Runtime::builder().debug(debug).on_unhandled(|_| ());
+                runtime.build().run(|| task::Builder::new().name("hog").spawn(hog).join().unwrap());
+            })
+        };
+        let known = hogs(true);
+        let unknown = hogs(false);
+        begun.wait();
+        send_sigquit();
+        known.join().unwrap();
+        unknown.join().unwrap();
+    });
+    assert_ended_well(&output);
+    assert_says(&output, "no answer within 1s: task 2 'hog' spawned at tests/process.rs:");
+    assert_says(&output, "has its turn, and makes no call that switches\n");
+    assert_says(
+        &output,
+        "no answer within 1s: a task makes no call that switches; with ROPEWALK_DEBUG=1 it is said which one\n",
+    );
+}
+
+#[test]
+fn sigquit_without_a_runtime_says_so() {
+    let output = in_child("sigquit_without_a_runtime_says_so", &[], || {
+        inspect::dump_on_sigquit().unwrap();
+        let heard = hear("no runtime is live");
+        ropewalk::run(|| ());
+        send_sigquit();
+        while !heard.load(Ordering::SeqCst) {
+            std::thread::yield_now();
+        }
+    });
+    assert_ended_well(&output);
+    assert_says(&output, "ropewalk: SIGQUIT: no runtime is live in this process\n");
+}
+
+#[test]
+fn who_listens_for_sigquit_does_not_keep_a_deadlock_from_being_found() {
+    let name = "who_listens_for_sigquit_does_not_keep_a_deadlock_from_being_found";
+    let output = in_child(name, &[], || {
+        inspect::dump_on_sigquit().unwrap();
+        let heard = hear("waits for nobody");
+        let result = Runtime::new().try_run(|| {
+            let line = WaitList::<()>::new();
+            task::scope(|s| {
+                s.spawn(|| line.wait(&Why::new("nobody")));
+                task::yield_now();
+                send_sigquit();
+                while !heard.load(Ordering::SeqCst) {
+                    task::yield_now();
+                }
+            });
+        });
+        assert!(matches!(result, Err(RunError::Deadlock { .. })));
+    });
+    assert_ended_well(&output);
+}
+
+#[test]
+fn a_wait_that_nothing_can_end_ends_the_process_with_a_report() {
+    let output = in_child("a_wait_that_nothing_can_end_ends_the_process_with_a_report", &[], || {
+        ropewalk::run(|| {
+            // It says that the answer will come, and it never does.
+            lowlevel::park::<()>(&Why::new("answer"), std::mem::forget, || Undo::Later)
+        })
+        .expect("an answer");
+    });
+    assert_killed_by(libc::SIGABRT, &output);
+    assert_says(&output, "ropewalk: nothing can end the waits of these tasks:\n");
+    assert_says(&output, "task 1 spawned at tests/process.rs:");
+    assert_says(&output, ": waits for answer (tests/process.rs:");
+    assert_says(&output, "(cancelled: Deadlock)");
+}
+
+/// Runs tasks that do what debug mode finds.
+fn misbehave() {
+    ropewalk::run(|| {
+        drop(task::spawn(|| Err::<(), _>("lost")));
+        drop(task::Builder::new().name("clumsy").spawn(|| panic!("stumbled")));
+        task::yield_now();
+    });
+}
+
+#[test]
+#[cfg(not(feature = "log"))]
+fn the_environment_turns_debug_mode_on() {
+    let name = "the_environment_turns_debug_mode_on";
+    let output = in_child(name, &[("ROPEWALK_DEBUG", "1")], misbehave);
+    assert_ended_well(&output);
+    assert_says(&output, "ropewalk: task 2 spawned at tests/process.rs:");
+    assert_says(&output, " returned an error, and nobody joined it: lost\n");
+    assert_says(&output, "ropewalk: task 3 'clumsy' spawned at tests/process.rs:");
+    assert_says(&output, " panicked, and nobody joined it: stumbled\n");
+}
+
+#[test]
+#[cfg(not(feature = "log"))]
+fn without_debug_mode_panics_are_told_and_errors_are_not() {
+    let name = "without_debug_mode_panics_are_told_and_errors_are_not";
+    for environment in [&[][..], &[("ROPEWALK_DEBUG", "0")], &[("ROPEWALK_DEBUG", "")]] {
+        let output = in_child(name, environment, misbehave);
+        assert_ended_well(&output);
+        assert_says(&output, " panicked, and nobody joined it: stumbled\n");
+        assert!(!errors_of(&output).contains("lost"), "{}", errors_of(&output));
+    }
+}
+
+#[test]
+#[cfg(feature = "log")]
+fn with_the_log_feature_messages_go_to_the_logger() {
+    struct Logger;
+    impl log::Log for Logger {
+        fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+            true
+        }
+
+        fn log(&self, record: &log::Record<'_>) {
+            eprintln!("<{} {} {}>", record.level(), record.target(), record.args());
+        }
+
+        fn flush(&self) {}
+    }
+    let name = "with_the_log_feature_messages_go_to_the_logger";
+    let output = in_child(name, &[("ROPEWALK_DEBUG", "1")], || {
+        log::set_logger(&Logger).unwrap();
+        log::set_max_level(log::LevelFilter::Warn);
+        misbehave();
+    });
+    assert_ended_well(&output);
+    assert_says(&output, "<WARN ropewalk task 2 spawned at tests/process.rs:");
+    assert_says(&output, " returned an error, and nobody joined it: lost>\n");
+    assert!(!errors_of(&output).contains("ropewalk: "), "{}", errors_of(&output));
 }

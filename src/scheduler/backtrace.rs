@@ -12,15 +12,21 @@ thread_local! {
     static CAPTURED: Cell<Option<Backtrace>> = const { Cell::new(None) };
 }
 
+/// What must be left of a stack to look at it from itself: three times what was measured.
+const ROOM: usize = 6 << 10;
+
 /// On the parked task's stack. Text is made of it elsewhere: that takes 21 KB of stack, this 2 KB.
 #[cold]
 #[inline(never)]
 pub(super) fn answer(hot: &Hot) {
     hot.order.set(Order::GoOn);
-    CAPTURED.set(Some(Backtrace::force_capture()));
+    // A dump must not be what makes a stack overflow.
+    if crate::stack::room_left().is_none_or(|bytes| bytes >= ROOM) {
+        CAPTURED.set(Some(Backtrace::force_capture()));
+    }
 }
 
-/// The backtrace of a task; `None` if it has not started, or has ended.
+/// The backtrace of a task; `None` if it has not started, has ended, or has hardly any stack left.
 pub(super) fn of(record: &Record) -> Option<Backtrace> {
     match record.state.get() {
         State::New | State::Ended => None,

@@ -25,6 +25,7 @@ use super::chance::Chance;
 use super::frame::Frame;
 use super::here;
 use super::hot::{Cancel, Hot, Outcome, TaskFiber};
+use super::live::Listed;
 use super::park;
 use super::queue::Queue;
 use super::record::{Birth, End, Extras, Record, State, TaskId, TaskRef};
@@ -33,7 +34,7 @@ use super::timers::Timers;
 use super::tripwire::Tripwire;
 use super::unhandled::{Problem, Unhandled};
 use super::wait_list::WaitList;
-use crate::clock::{Clock, Nanos};
+use crate::clock::{Clock, NEVER, Nanos};
 use crate::driver::idle::Idle;
 use crate::error::{Cancelled, JoinError, Reason};
 use crate::generator::mark::{self, Mark};
@@ -46,6 +47,9 @@ const BATCH: usize = 64;
 /// Failed waits in a row, of one task, that debug mode takes for a loop that ignores its cancellation.
 const IGNORED: u32 = 1000;
 
+/// What is done with what nobody asks for.
+type Hook = Rc<dyn Fn(&Unhandled<'_>)>;
+
 /// What a runtime is made with.
 #[derive(Clone)]
 pub(super) struct Config {
@@ -55,7 +59,7 @@ pub(super) struct Config {
     pub(super) seed: Option<u64>,
     pub(super) virtual_time: bool,
     pub(super) slow_step: Duration,
-    pub(super) unhandled: Option<Rc<dyn Fn(&Unhandled<'_>)>>,
+    pub(super) unhandled: Option<Hook>,
 }
 
 /// What happens when a timer is due.
@@ -89,6 +93,8 @@ pub(crate) struct Core {
     tripwire: Tripwire,
     idle: Idle,
     gate: Arc<Gate>,
+    /// As those see it who look at all runtimes.
+    live: Listed,
     /// Tasks that wait until all others wait.
     blocked: WaitList,
     /// Set once every wait fails, shields or not.
@@ -108,6 +114,7 @@ impl Core {
     pub(super) fn new(config: Config) -> Core {
         let idle = Idle::new();
         let gate = Arc::new(Gate::new(idle.alarm()));
+        let live = Listed::new(&gate, config.name.as_deref(), config.debug);
         Core {
             queue: Queue::new(),
             cells: Cells::new(),
@@ -123,6 +130,7 @@ impl Core {
             tripwire: Tripwire::default(),
             idle,
             gate,
+            live,
             blocked: WaitList::new(),
             past_shields: Cell::new(false),
             deadlock: OnceCell::new(),
@@ -400,9 +408,12 @@ impl Core {
     #[cold]
     fn timed<R>(&self, task: *const Record, step: impl FnOnce() -> R) -> R {
         self.pass_moment();
+        // SAFETY: it is alive, for it has come from the queue.
+        self.live.note_step(unsafe { &*task });
         let began = Instant::now();
         let result = step();
         let took = began.elapsed();
+        self.live.note_no_step();
         if took >= self.config.slow_step {
             // SAFETY: the scheduler's reference is dropped after this.
             self.unhandled(unsafe { task.as_ref() }, Problem::SlowStep(took));
@@ -530,7 +541,7 @@ impl Core {
     /// Tells the runtime's hook. What that panics with is dropped.
     #[cold]
     pub(super) fn unhandled(&self, task: Option<&Record>, problem: Problem<'_>) {
-        let event = Unhandled::new(task, self.config.name.as_deref(), problem);
+        let event = Unhandled::new(task, Some(self), self.config.name.as_deref(), problem);
         let (current, mark) = (here::task(), mark::current());
         here::set_task(std::ptr::null());
         let place = 0_u8;
@@ -564,8 +575,8 @@ impl Core {
             let due = self.timers.borrow_mut().pop_due(now);
             match due {
                 None => break,
-                // SAFETY: whoever parks with a timer cancels it when the wait is over; a record is alive until then.
                 Some(Target::Wake { task, wait }) => {
+                    // SAFETY: whoever parks with a timer cancels it when the wait is over; a record is alive until then.
                     unsafe { self.wake(task, wait) };
                 }
                 // SAFETY: a frame that is closed has cancelled its timer.
@@ -592,7 +603,8 @@ impl Core {
     /// Nobody is ready. Waits for something that can change that.
     #[cold]
     fn idle(&self) {
-        let next = self.timers.borrow().next_deadline();
+        // What is set for never does not count, or a virtual clock would come there.
+        let next = self.timers.borrow().next_deadline().filter(|&deadline| deadline != NEVER);
         // What a callback has set for at once is due before anybody can say that all wait.
         let is_due = next.is_some_and(|deadline| deadline <= self.clock.now());
         if !is_due && !self.blocked.is_empty() {
@@ -602,14 +614,13 @@ impl Core {
         match next {
             Some(deadline) if self.clock.is_virtual() => self.clock.advance_to(deadline),
             // Whoever went last may have left a message: who sees that he is gone sees that too.
-            None if !self.gate.has_remotes() && !self.gate.has_mail() => self.end_deadlock(),
+            None if !self.gate.can_bring() && !self.gate.has_mail() => self.end_deadlock(),
             _ => {
-                if self.gate.fall_asleep() {
-                    let now = self.clock.now();
-                    let timeout = next.map(|deadline| Duration::from_nanos(deadline.saturating_sub(now)));
-                    if timeout != Some(Duration::ZERO) {
-                        self.idle.wait(timeout);
-                    }
+                let now = self.clock.now();
+                let timeout = next.map(|deadline| Duration::from_nanos(deadline.saturating_sub(now)));
+                // A door that is closed does not sleep, and nobody rings.
+                if timeout != Some(Duration::ZERO) && (self.gate.is_closed() || self.gate.fall_asleep()) {
+                    self.idle.wait(timeout);
                     self.gate.wake_up();
                 }
             }

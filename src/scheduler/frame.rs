@@ -12,6 +12,7 @@
 
 use std::any::Any;
 use std::cell::{Cell, OnceCell, RefCell};
+use std::panic::Location;
 use std::rc::Rc;
 use std::thread;
 
@@ -265,8 +266,15 @@ impl Frame {
         self.failed.take().into_iter().filter_map(taken).collect()
     }
 
+    /// Whether its owner waits for the tasks that hang here, and for nothing else.
+    pub(super) fn is_waited_for(&self) -> bool {
+        self.waits.get().is_some()
+    }
+
     /// Waits until no task hangs here. Nothing cuts it short, and it waits even while the thread unwinds.
-    pub(crate) fn wait_for_tasks(&self) {
+    ///
+    /// `at` is what reports show: where the user's code has opened the frame.
+    pub(crate) fn wait_for_tasks(&self, at: &'static Location<'static>) {
         while self.has_tasks() {
             debug_assert!(!self.owner.is_null(), "no task hangs on a frame that nobody can wait in");
             let count = Count(&self.branch.count);
@@ -275,7 +283,7 @@ impl Frame {
             let wait = unsafe { park::begin(self.owner) };
             self.waits.set(Some(wait));
             // SAFETY: as above; the wait has just begun.
-            let outcome = unsafe { park::park(self.core(), self.owner, &why, Cancel::Never) };
+            let outcome = unsafe { park::park_at(self.core(), self.owner, &why, at, Cancel::Never) };
             debug_assert_eq!(outcome, Outcome::Granted);
             self.waits.set(None);
         }

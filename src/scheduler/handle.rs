@@ -58,10 +58,21 @@ fn birth(options: &mut Options, spawned: &'static Location<'static>, scoped: boo
 /// Spawns a task that belongs to no scope.
 #[inline]
 #[track_caller]
-pub(crate) fn spawn<T: 'static>(closure: impl FnOnce() -> T + 'static, mut options: Options) -> Handle<T> {
+pub(crate) fn spawn<T: 'static>(closure: impl FnOnce() -> T + 'static, options: Options) -> Handle<T> {
+    spawn_from(Location::caller(), closure, options)
+}
+
+/// As [`spawn`], for somebody else, who stands at `spawned`.
+#[inline]
+#[track_caller]
+pub(super) fn spawn_from<T: 'static>(
+    spawned: &'static Location<'static>,
+    closure: impl FnOnce() -> T + 'static,
+    mut options: Options,
+) -> Handle<T> {
     // SAFETY: a scheduler outlives the code that runs under it.
     let Some(core) = (unsafe { here::core().as_ref() }) else { here::no_runtime() };
-    let birth = birth(&mut options, Location::caller(), false);
+    let birth = birth(&mut options, spawned, false);
     // SAFETY: the trunk is there as long as the core is. What the closure borrows is static.
     let task = unsafe {
         if core.config.debug {
@@ -137,6 +148,12 @@ impl<T> Handle<T> {
     /// In the task itself, which cannot wait for its own end; and outside of [`run`](crate::run).
     #[track_caller]
     pub fn join(&self) -> Result<T, JoinError> {
+        self.join_at(Location::caller())
+    }
+
+    /// As [`join`](Handle::join), for whoever knows better than the call where the user's code waits.
+    #[track_caller]
+    pub(crate) fn join_at(&self, at: &'static Location<'static>) -> Result<T, JoinError> {
         let record = self.task.record();
         while record.state.get() != State::Ended {
             assert!(here::task() != self.task.as_ptr(), "a task cannot wait for its own end");
@@ -145,7 +162,7 @@ impl<T> Handle<T> {
             let name = Named(record);
             record
                 .joiners
-                .wait(&Why::new("task").on(&name).held_by(&holder))
+                .wait_at(&Why::new("task").on(&name).held_by(&holder), at)
                 .map_err(JoinError::Cancelled)?;
         }
         self.try_result().expect("a task that has ended has a result")
@@ -250,7 +267,8 @@ fn drop_result(record: &Record) {
             Some(core) => core.tell_failure(record),
             None => {
                 let error = record.take_failure().expect("`end` says that there is one");
-                super::unhandled::Unhandled::new(Some(record), None, Problem::from_failure(&error)).print();
+                super::unhandled::Unhandled::new(Some(record), None, None, Problem::from_failure(&error))
+                    .print();
             }
         }
     }

@@ -10,7 +10,7 @@ use std::cell::Cell;
 use std::ptr;
 
 use super::core::Core;
-use super::record::Record;
+use super::record::{Record, TaskRef};
 
 pub(crate) struct Here {
     pub(super) core: Cell<*const Core>,
@@ -46,6 +46,13 @@ pub(super) fn lend_core<'a>() -> Option<&'a Core> {
 pub(super) fn lend_task<'a>() -> Option<&'a Record> {
     // SAFETY: the running task is alive, and no caller keeps the reference.
     unsafe { task().as_ref() }
+}
+
+/// The running task, for whoever keeps it.
+pub(super) fn keep_task() -> Option<TaskRef> {
+    let task = task();
+    // SAFETY: the running task is alive.
+    (!task.is_null()).then(|| unsafe { TaskRef::to(task) })
 }
 
 pub(super) fn set_core(core: *const Core) {

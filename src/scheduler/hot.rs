@@ -2,6 +2,7 @@
 //! anyway, so that a task which has not started needs no room for it.
 
 use std::cell::{Cell, UnsafeCell};
+use std::panic::Location;
 use std::ptr;
 
 use super::why::Why;
@@ -68,6 +69,8 @@ pub(super) struct Hot {
     pub(super) slot: Cell<*const ()>,
     /// What the task waits for; null unless it is parked.
     pub(super) why: Cell<*const Why<'static>>,
+    /// Where the task began its last wait: the place in the user's code, for all that waits is `track_caller`.
+    pub(super) at: Cell<&'static Location<'static>>,
     pub(super) outcome: Cell<Outcome>,
     pub(super) cancel: Cell<Cancel>,
     pub(super) order: Cell<Order>,
@@ -85,6 +88,7 @@ impl Hot {
             wait: Cell::new(0),
             slot: Cell::new(ptr::null()),
             why: Cell::new(ptr::null()),
+            at: Cell::new(Location::caller()),
             outcome: Cell::new(Outcome::Waiting),
             cancel: Cell::new(Cancel::Never),
             order: Cell::new(Order::GoOn),

@@ -4,7 +4,6 @@
 //! wait. So the task stays parked, with the words on its stack, while they are read.
 #![allow(unsafe_code)]
 
-use std::backtrace::Backtrace;
 use std::fmt;
 use std::panic::Location;
 use std::time::Duration;
@@ -12,8 +11,10 @@ use std::time::Duration;
 use super::backtrace;
 use super::branch::{Branch, Kind};
 use super::core::Core;
+use super::frame::Frame;
 use super::here;
 use super::record::{Record, State, TaskId, TaskRef};
+use super::tree::{Seen, Snapshot};
 use crate::error::Reason;
 
 /// What is known of a task at one moment.
@@ -48,6 +49,8 @@ pub enum TaskState {
     Waiting {
         /// What for.
         what: String,
+        /// Where in the code: the innermost call that is not this library's.
+        at: &'static Location<'static>,
         /// For how long. The clock is looked at after at most 64 steps of tasks, so that this can be a little too much.
         waited: Duration,
         /// The task that has it, if that is known.
@@ -59,37 +62,66 @@ pub enum TaskState {
 
 impl fmt::Display for TaskInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "task {}", self.id)?;
-        if let Some(name) = &self.name {
-            write!(f, " '{name}'")?;
-        }
-        write!(f, " spawned at {}: {}", self.spawned, self.state)?;
-        match self.cancelled {
-            Some(reason) => write!(f, " (cancelled: {reason:?})"),
-            None => Ok(()),
-        }
+        self.write_birth(f)?;
+        write!(f, ": {}", self.state)?;
+        self.write_cancelled(f)
     }
 }
 
 impl fmt::Display for TaskState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            TaskState::New => f.write_str("new"),
-            TaskState::Ready => f.write_str("ready"),
-            TaskState::Running => f.write_str("running"),
-            TaskState::Ended => f.write_str("ended"),
-            TaskState::Waiting { what, waited, holder } => {
-                write!(f, "waits for {what} since {waited:?}")?;
-                match holder {
-                    Some(holder) => write!(f, ", held by task {holder}"),
-                    None => Ok(()),
-                }
-            }
+        write_state(f, self, |_| None)
+    }
+}
+
+/// `name` is asked for the name of the task that has what is waited for.
+pub(super) fn write_state<'a>(
+    f: &mut fmt::Formatter<'_>,
+    state: &TaskState,
+    name: impl Fn(TaskId) -> Option<&'a str>,
+) -> fmt::Result {
+    match state {
+        TaskState::New => f.write_str("new"),
+        TaskState::Ready => f.write_str("ready"),
+        TaskState::Running => f.write_str("running"),
+        TaskState::Ended => f.write_str("ended"),
+        TaskState::Waiting { what, at, waited, holder } => {
+            write!(f, "waits for {what} ({at}) since {:?}", rounded(*waited))?;
+            let Some(holder) = *holder else { return Ok(()) };
+            write!(f, ", held by task {holder}")?;
+            name(holder).map_or(Ok(()), |name| write!(f, " '{name}'"))
         }
     }
 }
 
+/// To three digits behind the point: more are noise to whoever reads a dump.
+fn rounded(time: Duration) -> Duration {
+    let nanos = time.as_nanos();
+    let unit = match nanos {
+        1_000_000_000.. => 1_000_000,
+        1_000_000.. => 1_000,
+        _ => 1,
+    };
+    Duration::from_nanos(u64::try_from(nanos / unit * unit).unwrap_or(u64::MAX))
+}
+
 impl TaskInfo {
+    /// Which task it is.
+    pub(super) fn write_birth(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "task {}", self.id)?;
+        if let Some(name) = &self.name {
+            write!(f, " '{name}'")?;
+        }
+        write!(f, " spawned at {}", self.spawned)
+    }
+
+    pub(super) fn write_cancelled(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.cancelled {
+            Some(reason) => write!(f, " (cancelled: {reason:?})"),
+            None => Ok(()),
+        }
+    }
+
     pub(super) fn of(record: &Record, core: Option<&Core>) -> TaskInfo {
         TaskInfo {
             id: record.id,
@@ -114,9 +146,9 @@ fn state_of(record: &Record, core: Option<&Core>) -> TaskState {
             let (mut what, mut holder) = (String::new(), None);
             // SAFETY: a parked task has a stack, and on it the words that say why. It stays parked: nothing can run it
             // while this code does.
-            let (why, since) = unsafe {
+            let (why, at, since) = unsafe {
                 let hot = &*record.hot.get();
-                (hot.why.get(), hot.since.get())
+                (hot.why.get(), hot.at.get(), hot.since.get())
             };
             core.outside(|| {
                 // SAFETY: as above.
@@ -126,7 +158,7 @@ fn state_of(record: &Record, core: Option<&Core>) -> TaskState {
                 }
             });
             let waited = Duration::from_nanos(core.clock().now().saturating_sub(since));
-            TaskState::Waiting { what, waited, holder }
+            TaskState::Waiting { what, at, waited, holder }
         }
         (State::Ended, _) | (State::Parked, None) => TaskState::Ended,
     }
@@ -172,27 +204,48 @@ pub(super) fn tasks(core: &Core) -> Vec<(TaskRef, usize)> {
     tasks
 }
 
+/// Whether the task above waits for the end of this one, and for nothing else.
+fn is_awaited(record: &Record) -> bool {
+    let parent = record.branch.parent();
+    // SAFETY: a task that has not ended hangs on a branch that is alive; one of that kind is the first field of a frame.
+    unsafe {
+        record.state.get() != State::Ended
+            && (*parent).kind() == Kind::Frame
+            && (*parent.cast::<Frame>()).is_waited_for()
+    }
+}
+
 /// The tree of tasks, as text.
 pub(super) fn report(core: &Core) -> String {
-    let mut text = String::new();
-    for (task, depth) in tasks(core) {
-        let info = TaskInfo::of(task.record(), Some(core));
-        text.push_str(&format!("{:indent$}{info}\n", "", indent = depth * 2));
-    }
-    text
+    snapshot_of(core, 0).to_string()
 }
 
 /// A snapshot of all tasks of the runtime that this code runs under; what `inspect` shows.
 ///
-/// With backtraces, each parked task is resumed for a moment to say where it stands.
-pub(crate) fn snapshot(backtraces: bool) -> Option<Vec<(TaskInfo, usize, Option<Backtrace>)>> {
+/// With up to so many backtraces: each task is resumed for a moment to say where it stands.
+pub(crate) fn snapshot(backtraces: usize) -> Option<Snapshot> {
     // SAFETY: a scheduler outlives the code that runs under it.
     let core = unsafe { here::core().as_ref() }?;
+    Some(snapshot_of(core, backtraces))
+}
+
+fn snapshot_of(core: &Core, backtraces: usize) -> Snapshot {
     let tasks = tasks(core);
-    let show = |(task, depth): &(TaskRef, usize)| {
+    let mut left = backtraces;
+    let see = |(task, depth): &(TaskRef, usize)| {
         let record = task.record();
-        let trace = if backtraces { backtrace::of(record) } else { None };
-        (TaskInfo::of(record, Some(core)), *depth, trace)
+        let backtrace = if left > 0 { backtrace::of(record) } else { None };
+        left -= usize::from(backtrace.is_some());
+        Seen { info: TaskInfo::of(record, Some(core)), depth: *depth, awaited: is_awaited(record), backtrace }
     };
-    Some(tasks.iter().map(show).collect())
+    let mut seen: Vec<Seen> = tasks.iter().map(see).collect();
+    // The first task hangs behind the trunk, and is what a reader looks for first.
+    let first = seen.iter().position(|seen| seen.info.id.get() == 1).unwrap_or(0);
+    seen.rotate_left(first);
+    Snapshot {
+        tasks: seen,
+        runtime: core.config.name.clone(),
+        timers: core.timers().len(),
+        remotes: core.gate().remotes(),
+    }
 }

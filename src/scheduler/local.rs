@@ -7,7 +7,10 @@ use std::rc::Rc;
 
 /// What a task has set or inherited. Shared until somebody sets something.
 #[derive(Clone, Default)]
-pub(super) struct Locals(Option<Rc<Vec<(usize, Rc<dyn Any>)>>>);
+pub(super) struct Locals(Option<Rc<Vec<Local>>>);
+
+/// A key, and the value that was set for it.
+type Local = (usize, Rc<dyn Any>);
 
 impl Locals {
     pub(super) fn is_empty(&self) -> bool {

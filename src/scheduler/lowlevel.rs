@@ -43,6 +43,7 @@
 //! });
 //! ```
 
+pub use super::held::Held;
 pub use super::info::{TaskInfo, TaskState};
 pub use super::record::TaskId;
 pub use super::remote::{Gone, Remote, RemoteTask, RemoteTicket, remote};

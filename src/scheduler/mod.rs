@@ -12,9 +12,11 @@ mod core;
 mod door;
 mod frame;
 mod handle;
+mod held;
 mod here;
 mod hot;
 mod info;
+mod live;
 mod local;
 pub mod lowlevel;
 mod park;
@@ -24,6 +26,7 @@ mod remote;
 mod runtime;
 mod ticket;
 mod timers;
+mod tree;
 mod tripwire;
 mod unhandled;
 mod wait_list;
@@ -38,8 +41,11 @@ pub use cancel::{CancelScope, Canceller};
 pub(crate) use frame::{Failed, Frame, FrameKind, with_frame};
 pub use handle::Handle;
 pub(crate) use handle::{Ends, Options, spawn, spawn_on};
+pub(crate) use info::snapshot;
+pub(crate) use live::{Live, live_runtimes};
 pub(crate) use park::{checkpoint, yield_now};
 pub use runtime::{Builder, Clock, RunError, Runtime, run};
+pub(crate) use tree::{Seen, Snapshot};
 pub(crate) use tripwire::{set_tripwire, take_tripwire};
 pub use unhandled::{Problem, Unhandled};
 
@@ -64,8 +70,8 @@ pub(crate) fn current_id() -> Option<record::TaskId> {
 }
 
 pub(crate) fn all_info() -> Vec<info::TaskInfo> {
-    let tasks = info::snapshot(false).unwrap_or_default();
-    tasks.into_iter().map(|(task, ..)| task).collect()
+    let tasks = info::snapshot(0).unwrap_or_default().tasks;
+    tasks.into_iter().map(|seen| seen.info).collect()
 }
 
 #[track_caller]

@@ -11,6 +11,7 @@
 #![allow(unsafe_code)]
 
 use std::cell::Cell;
+use std::panic::Location;
 use std::thread;
 
 use super::branch::Branch;
@@ -118,13 +119,32 @@ pub(super) unsafe fn begin(task: *const Record) -> u64 {
 ///
 /// `task` must be running, and have begun a wait. Nothing else of it may have waited since.
 #[inline]
+#[track_caller]
 pub(super) unsafe fn park(core: &Core, task: *const Record, why: &Why<'_>, cancel: Cancel) -> Outcome {
+    // SAFETY: as the caller says.
+    unsafe { park_at(core, task, why, Location::caller(), cancel) }
+}
+
+/// As [`park`], for whoever knows better than the call where the user's code waits.
+///
+/// # Safety
+///
+/// As for [`park`].
+#[inline]
+pub(super) unsafe fn park_at(
+    core: &Core,
+    task: *const Record,
+    why: &Why<'_>,
+    at: &'static Location<'static>,
+    cancel: Cancel,
+) -> Outcome {
     // SAFETY: running, says the caller. `why` is looked at while the task is parked, no longer.
     unsafe {
         let hot = hot(task);
         // It may have been granted while it was being arranged.
         if hot.outcome.get() == Outcome::Waiting {
             hot.why.set(std::ptr::from_ref(why).cast());
+            hot.at.set(at);
             hot.since.set(core.seen());
             hot.cancel.set(cancel);
             (*task).state.set(State::Parked);

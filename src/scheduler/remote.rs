@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::panic::Location;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 
@@ -33,6 +34,10 @@ impl Gate {
         self.door.has_mail()
     }
 
+    pub(super) fn push(&self, message: Message) -> Result<(), Message> {
+        self.door.push(message)
+    }
+
     pub(super) fn take(&self) -> Mail<Message> {
         self.door.take()
     }
@@ -49,9 +54,18 @@ impl Gate {
         self.door.close()
     }
 
-    /// Whether anybody could still knock. A remote that goes after this has said yes knocks itself.
-    pub(super) fn has_remotes(&self) -> bool {
-        self.remotes.load(Ordering::Acquire) > 0
+    /// How many other threads may still knock.
+    pub(super) fn remotes(&self) -> usize {
+        self.remotes.load(Ordering::Acquire)
+    }
+
+    /// Whether anybody could still bring a message. A remote that goes after this has said yes knocks itself.
+    pub(super) fn can_bring(&self) -> bool {
+        self.remotes.load(Ordering::Acquire) > 0 && !self.door.is_closed()
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.door.is_closed()
     }
 }
 
@@ -141,16 +155,14 @@ impl Remote {
         &self,
         task: impl FnOnce() -> T + Send + 'static,
     ) -> Result<RemoteTask<T>, RemoteError> {
+        let spawned = Location::caller();
         let (sender, receiver) = mpsc::sync_channel(1);
         let call = move || {
-            let handle = handle::spawn(
-                move || {
-                    // Nobody may be listening.
-                    let _ = sender.send(task());
-                },
-                Options::default(),
-            );
-            drop(handle);
+            let task = move || {
+                // Nobody may be listening.
+                let _ = sender.send(task());
+            };
+            drop(handle::spawn_from(spawned, task, Options::default()));
         };
         self.post(call).map_err(|_| RemoteError::Gone)?;
         Ok(RemoteTask { result: receiver })
@@ -165,10 +177,12 @@ impl Remote {
     /// # Panics
     ///
     /// In a task: it would block all others.
+    #[track_caller]
     pub fn run<T: Send + 'static>(
         &self,
         task: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, RemoteError> {
+        assert_may_block();
         self.spawn(task)?.join()
     }
 
@@ -199,6 +213,14 @@ impl fmt::Debug for Remote {
     }
 }
 
+#[track_caller]
+fn assert_may_block() {
+    assert!(
+        here::lend_core().is_none(),
+        "this would block the thread, and all its tasks: wait in another thread"
+    );
+}
+
 /// A task that another thread has spawned, as that thread sees it.
 #[derive(Debug)]
 pub struct RemoteTask<T> {
@@ -217,10 +239,7 @@ impl<T> RemoteTask<T> {
     /// In a task: it would block all others.
     #[track_caller]
     pub fn join(self) -> Result<T, RemoteError> {
-        assert!(
-            here::lend_core().is_none(),
-            "this would block the thread, and all its tasks: wait in another thread"
-        );
+        assert_may_block();
         self.result.recv().map_err(|_| RemoteError::Lost)
     }
 

@@ -97,6 +97,7 @@ impl<T> Timers<T> {
     }
 
     /// When a timer is due; `None` if it has fired or was cancelled.
+    #[allow(dead_code, reason = "the tests of this file ask it")]
     pub(crate) fn deadline(&self, key: TimerKey) -> Option<u64> {
         self.place_of(key).map(|place| self.heap[place].deadline)
     }
@@ -116,6 +117,7 @@ impl<T> Timers<T> {
     }
 
     /// The memory that it holds, for statistics. Targets may own more.
+    #[allow(dead_code, reason = "the tests of this file ask it")]
     pub(crate) fn memory_bytes(&self) -> usize {
         self.heap.capacity() * size_of::<Entry>() + self.table.capacity() * size_of::<Slot<T>>()
     }

@@ -4,7 +4,8 @@ use std::any::Any;
 use std::fmt;
 use std::time::Duration;
 
-use super::info::TaskInfo;
+use super::core::Core;
+use super::info::{TaskInfo, TaskState};
 use super::record::Record;
 use crate::error::{JoinError, panic_text};
 
@@ -58,10 +59,11 @@ impl<'a> Problem<'a> {
 impl<'a> Unhandled<'a> {
     pub(super) fn new(
         task: Option<&Record>,
+        core: Option<&Core>,
         runtime: Option<&'a str>,
         problem: Problem<'a>,
     ) -> Unhandled<'a> {
-        Unhandled { problem, task: task.map(|task| TaskInfo::of(task, None)), runtime }
+        Unhandled { problem, task: task.map(|task| TaskInfo::of(task, core)), runtime }
     }
 
     /// What is done with it unless the runtime has a hook.
@@ -99,13 +101,30 @@ impl fmt::Display for Unhandled<'_> {
             }
             Problem::NoStack(error) => write!(f, "could not begin: {error}"),
             Problem::Error(error) => write!(f, "returned an error, and nobody joined it: {error}"),
-            Problem::Leftover => f.write_str("was still there when the first task ended, and was cancelled"),
+            Problem::Leftover => {
+                f.write_str("was still there when the first task ended, and was cancelled")?;
+                self.write_state(f)
+            }
             Problem::StuckAtEnd(report) => write!(f, "these tasks ignored the end of run:\n{report}"),
-            Problem::SlowStep(took) => write!(f, "ran for {took:?} without a call that switches"),
+            Problem::SlowStep(took) => {
+                write!(f, "ran for {took:?} without a call that switches")?;
+                self.write_state(f)
+            }
             Problem::IgnoredCancellation(times) => {
                 write!(f, "goes on waiting although its waits were cancelled {times} times in a row")
             }
+            Problem::GuardsHeld(1) => f.write_str("ended with 1 guard that it did not give back"),
             Problem::GuardsHeld(guards) => write!(f, "ended with {guards} guards that it did not give back"),
+        }
+    }
+}
+
+impl Unhandled<'_> {
+    /// Where the task is now, if it waits.
+    fn write_state(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.task.as_ref().map(|task| &task.state) {
+            Some(TaskState::Waiting { what, at, .. }) => write!(f, ": it waits for {what} ({at})"),
+            _ => Ok(()),
         }
     }
 }

@@ -7,6 +7,7 @@
 use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
+use std::panic::Location;
 
 use super::here;
 use super::hot::{Cancel, Outcome};
@@ -155,8 +156,15 @@ impl<T> WaitList<T> {
     /// # Panics
     ///
     /// Outside of [`run`](crate::run).
+    #[inline]
     #[track_caller]
     pub fn wait(&self, why: &Why<'_>) -> Result<T, Cancelled> {
+        self.wait_at(why, Location::caller())
+    }
+
+    /// As [`wait`](WaitList::wait), for whoever knows better than the call where the user's code waits.
+    #[track_caller]
+    pub(super) fn wait_at(&self, why: &Why<'_>, at: &'static Location<'static>) -> Result<T, Cancelled> {
         let (core, task) = park::may_wait()?;
         // SAFETY: the task runs, and this is its code.
         let wait = unsafe { park::begin(task) };
@@ -167,7 +175,7 @@ impl<T> WaitList<T> {
         // parked stack is neither freed nor unwound. This list is borrowed until then.
         let outcome = unsafe {
             self.waiters.push_back(node);
-            let outcome = park::park(core, task, why, Cancel::Ends);
+            let outcome = park::park_at(core, task, why, at, Cancel::Ends);
             if (*node).is_linked() {
                 self.waiters.remove(node);
             }

@@ -52,6 +52,14 @@ impl fmt::Display for Stats {
     }
 }
 
+/// How many bytes are left of the stack that this code runs on, if it is one of ours.
+pub(crate) fn room_left() -> Option<usize> {
+    let here = 0u8;
+    let address = std::hint::black_box(&raw const here) as usize;
+    let slot = slab::find_slot(address)?;
+    address.checked_sub(slot.low + slot.guard_bytes)
+}
+
 /// Counts the stacks of this process.
 ///
 /// Slots that another thread keeps ready for its own reuse (at most 64 of each size) count as in use.

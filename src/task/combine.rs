@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::fmt;
-use std::panic::{self, AssertUnwindSafe};
+use std::panic::{self, AssertUnwindSafe, Location};
 use std::rc::Rc;
 
 use super::scope::Scope;
@@ -36,11 +36,12 @@ use crate::scheduler::{self, Ends, FrameKind, Handle, with_frame};
 #[track_caller]
 pub fn gather<F: FnOnce() -> T, T>(tasks: impl IntoIterator<Item = F>) -> Vec<Result<T, JoinError>> {
     let tasks: Vec<F> = tasks.into_iter().collect();
+    let at = Location::caller();
     scope(|s| {
         // A panic that leaves a task would cancel the others.
         let run = |task: F| s.spawn(move || panic::catch_unwind(AssertUnwindSafe(task)));
         let handles: Vec<_> = tasks.into_iter().map(run).collect();
-        shield(|| handles.iter().map(|task| task.join()?.map_err(JoinError::Panicked)).collect())
+        shield(|| handles.iter().map(|task| task.join_at(at)?.map_err(JoinError::Panicked)).collect())
     })
 }
 
@@ -80,17 +81,18 @@ where
     E: From<Cancelled>,
 {
     let tasks: Vec<F> = tasks.into_iter().collect();
+    let at = Location::caller();
     let values = try_scope(|s| {
         let handles: Vec<_> = tasks.into_iter().map(|task| s.spawn(task)).collect();
-        shield(|| handles.iter().map(|task| value_of(task)).collect::<Result<Vec<_>, E>>())
+        shield(|| handles.iter().map(|task| value_of(task, at)).collect::<Result<Vec<_>, E>>())
     })?;
     // A task without a value has failed, so that the scope has too; but for a panic, which went on.
     Ok(values.into_iter().flatten().collect())
 }
 
 /// `None` for a task whose error the scope keeps.
-fn value_of<T, E: From<Cancelled>>(task: &Handle<T>) -> Result<Option<T>, E> {
-    match task.join() {
+fn value_of<T, E: From<Cancelled>>(task: &Handle<T>, at: &'static Location<'static>) -> Result<Option<T>, E> {
+    match task.join_at(at) {
         Ok(value) => Ok(Some(value)),
         Err(JoinError::NeverRan(cancelled) | JoinError::Cancelled(cancelled)) => Err(cancelled.into()),
         Err(JoinError::Panicked(payload)) => panic::resume_unwind(payload),

@@ -30,7 +30,7 @@
 //!
 //! # Cancellation
 //!
-//! Whatever waits returns a [`Result`]: in a scope that has been cancelled it fails with [`Cancelled`](crate::Cancelled),
+//! Whatever waits returns a [`Result`]: in a scope that has been cancelled it fails with [`Cancelled`],
 //! again and again until the scope is left. A wait that fails had no effect. See [`cancel_scope`].
 
 mod builder;

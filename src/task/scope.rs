@@ -8,7 +8,7 @@
 
 use std::cell::Cell;
 use std::fmt;
-use std::panic::{self, AssertUnwindSafe};
+use std::panic::{self, AssertUnwindSafe, Location};
 use std::rc::Rc;
 
 use super::{Invariant, ScopedJoinHandle};
@@ -27,6 +27,8 @@ pub struct Scope<'scope, 'env: 'scope> {
 pub(super) struct Frames<'frames> {
     tasks: &'frames Frame,
     services: &'frames Frame,
+    /// Where the user's code opened the scope, and so where it waits for the tasks.
+    opened: &'static Location<'static>,
 }
 
 /// Runs `body`, which may start tasks that borrow, and returns when they all have ended; as `std::thread::scope` does.
@@ -89,20 +91,21 @@ impl Frames<'_> {
     /// Opens the frames. `body` must call [`wait`](Frames::wait) before it returns, and must not unwind before.
     #[track_caller]
     pub(super) fn with<T>(body: impl FnOnce(Frames<'_>) -> T) -> T {
+        let opened = Location::caller();
         with_frame(FrameKind::Plain, |tasks| {
             // Services end when the scope says so, whatever is cancelled outside.
-            with_frame(FrameKind::Aside, |services| body(Frames { tasks, services }))
+            with_frame(FrameKind::Aside, |services| body(Frames { tasks, services, opened }))
         })
     }
 
     /// Waits for the tasks, and then for the services, which are cancelled.
     pub(super) fn wait(&self) {
-        self.tasks.wait_for_tasks();
+        self.tasks.wait_for_tasks(self.opened);
         // More than once: a service may spawn tasks while it ends.
         while self.services.has_tasks() {
             self.services.cancel(Reason::Done);
-            self.services.wait_for_tasks();
-            self.tasks.wait_for_tasks();
+            self.services.wait_for_tasks(self.opened);
+            self.tasks.wait_for_tasks(self.opened);
         }
     }
 
@@ -171,7 +174,8 @@ impl<'scope> Scope<'scope, '_> {
     /// Starts a *service*: a task for the others to use, which is cancelled when they all have ended.
     ///
     /// A log writer, a connection pool, a ticker. Neither a failure nor a cancellation of the scope reaches it before the
-    /// last of the other tasks has ended.
+    /// last of the other tasks has ended. If it fails itself, those are cancelled. What it spawns while it ends is waited
+    /// for too.
     ///
     /// ```
     /// use ropewalk::{task, time};
@@ -232,7 +236,12 @@ impl<'scope> Scope<'scope, '_> {
         let said = Rc::new(WaitList::new());
         let ready = Ready { said: said.clone(), value: Rc::new(Cell::new(None)) };
         let value = ready.value.clone();
-        let handle = self.spawn(move || task(ready));
+        let over = Over(said.clone());
+        let handle = self.spawn(move || {
+            // Also if it was forgotten, nobody is to wait for it any longer.
+            let _over = over;
+            task(ready)
+        });
         let waited = said.wait(&Why::new("start").on(&handle.id()));
         match value.take() {
             Some(value) => Ok((value, handle)),
@@ -274,6 +283,15 @@ impl<V> Drop for Ready<V> {
     fn drop(&mut self) {
         // Whether it was said or not, there is nothing left to wait for.
         let _ = self.said.wake_one(());
+    }
+}
+
+/// The task that was to say that it is ready has ended.
+struct Over(Rc<WaitList>);
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        let _ = self.0.wake_one(());
     }
 }
 

@@ -5,6 +5,9 @@ use std::time::{Duration, Instant};
 use super::{now, sleep_until};
 use crate::error::Cancelled;
 
+/// Later than any program runs: a hundred years.
+const NEVER: Duration = Duration::from_secs(60 * 60 * 24 * 365 * 100);
+
 /// Ticks at regular times. See [`interval`].
 #[derive(Clone, Debug)]
 pub struct Interval {
@@ -86,15 +89,15 @@ impl Interval {
         sleep_until(self.next)?;
         let tick = self.next;
         let now = now();
+        // A tick that no clock can tell never comes.
+        let far = |moment: Instant, by: Duration| moment.checked_add(by).unwrap_or(moment + NEVER);
         self.next = match self.missed {
-            Missed::Burst => tick + self.period,
-            Missed::Delay => now.max(tick) + self.period,
+            Missed::Burst => far(tick, self.period),
+            Missed::Delay => far(now.max(tick), self.period),
             Missed::Skip => {
                 let late = now.saturating_duration_since(tick).as_nanos();
-                let periods = late / self.period.as_nanos() + 1;
-                tick + Duration::from_nanos(
-                    u64::try_from(periods * self.period.as_nanos()).unwrap_or(u64::MAX),
-                )
+                let whole = (late / self.period.as_nanos() + 1) * self.period.as_nanos();
+                far(tick, Duration::from_nanos(u64::try_from(whole).unwrap_or(u64::MAX)))
             }
         };
         Ok(tick)

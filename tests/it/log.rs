@@ -21,6 +21,11 @@ impl Log {
         SaysWhenDropped { log: self.clone(), event }
     }
 
+    /// What happened so far; the log is empty then.
+    pub(crate) fn take(&self) -> Vec<String> {
+        self.0.take()
+    }
+
     #[track_caller]
     pub(crate) fn assert(&self, expected: &[&str]) {
         assert_eq!(*self.0.borrow(), expected);

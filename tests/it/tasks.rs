@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+use std::time::Duration;
 
 use ropewalk::lowlevel::{TaskState, Why};
 use ropewalk::{Clock, JoinError, Reason, RunError, Runtime, task, time};
@@ -177,6 +178,37 @@ fn an_eager_task_that_a_callback_spawns_runs_before_the_callback_goes_on() {
 fn log_task(log: &Log, event: &'static str) -> impl FnOnce() + 'static {
     let log = log.clone();
     move || log.add(event)
+}
+
+/// Borrows of its stack stay good, also while a generator that it resumed is what waits, and so does what belongs to its
+/// thread.
+#[test]
+fn a_started_task_never_moves() {
+    run(|| {
+        let tasks: Vec<_> = (0..50)
+            .map(|number| {
+                task::spawn(move || {
+                    let mine = Cell::new(number);
+                    let place = std::ptr::from_ref(&mine).addr();
+                    let thread = std::thread::current().id();
+                    let naps = ropewalk::generate(move |co| {
+                        loop {
+                            sleep(number % 7).unwrap();
+                            co.yield_(());
+                        }
+                    });
+                    for () in naps.take(20) {
+                        task::yield_now();
+                        mine.set(mine.get() + 1);
+                        assert_eq!(std::ptr::from_ref(&mine).addr(), place);
+                        assert_eq!(std::thread::current().id(), thread);
+                    }
+                    mine.get() - number
+                })
+            })
+            .collect();
+        assert!(tasks.iter().all(|task| task.join().unwrap() == 20));
+    });
 }
 
 // Handles.
@@ -363,21 +395,53 @@ fn a_destructor_that_panics_in_a_task_that_never_ran_goes_to_the_hook() {
     assert_eq!(told, ["task 2 panicked, and nobody joined it: in a destructor"]);
 }
 
-/// S4.44: of errors only debug mode tells.
-#[test]
-fn an_error_that_nobody_takes_goes_to_the_hook_of_debug_mode() {
+/// What debug mode tells of `program`.
+fn debugged(slow_step: Duration, program: impl FnOnce()) -> Vec<String> {
     let told = Rc::new(RefCell::new(Vec::new()));
     let hook = {
         let told = told.clone();
         move |event: &ropewalk::Unhandled<'_>| told.borrow_mut().push(without_place(&event.to_string()))
     };
-    let runtime = Runtime::builder().clock(Clock::Virtual).debug(true).on_unhandled(hook).build();
-    runtime.run(|| {
+    let builder = Runtime::builder().clock(Clock::Virtual).debug(true).slow_step(slow_step);
+    builder.on_unhandled(hook).build().run(program);
+    told.take()
+}
+
+/// S4.44: of errors only debug mode tells.
+#[test]
+fn an_error_that_nobody_takes_goes_to_the_hook_of_debug_mode() {
+    let told = debugged(Duration::MAX, || {
         drop(task::spawn(|| Err::<(), _>("lost")));
         let taken = task::spawn(|| Err::<(), _>("taken"));
         assert_eq!(taken.join().unwrap(), Err("taken"));
     });
-    assert_eq!(*told.borrow(), ["task 2 returned an error, and nobody joined it: lost"]);
+    assert_eq!(told, ["task 2 returned an error, and nobody joined it: lost"]);
+}
+
+/// S4.29, S4.42. Any step is slow where none may take any time.
+#[test]
+fn a_slow_step_goes_to_the_hook_of_debug_mode() {
+    let told = debugged(Duration::ZERO, || {
+        task::Builder::new().name("busy").spawn(|| ()).join().unwrap();
+    });
+    let slow = |who: &str| {
+        told.iter().any(|told| told.starts_with(who) && told.ends_with(" without a call that switches"))
+    };
+    assert!(slow("task 1 ran for ") && slow("task 2 'busy' ran for "), "{told:?}");
+    assert_eq!(debugged(Duration::MAX, || sleep(1).unwrap()), [""; 0]);
+}
+
+#[test]
+fn a_task_that_goes_on_waiting_although_it_was_cancelled_goes_to_the_hook_of_debug_mode() {
+    let told = debugged(Duration::MAX, || {
+        task::cancel_scope(|scope| {
+            scope.cancel();
+            for _ in 0..2000 {
+                let _ = sleep(1);
+            }
+        });
+    });
+    assert_eq!(told, ["task 1 goes on waiting although its waits were cancelled 1000 times in a row"]);
 }
 
 // Who is there.
@@ -492,6 +556,8 @@ fn what_is_left_when_the_first_task_ends_is_cancelled_waited_for_and_reported() 
     assert_eq!(result, "result");
     log.assert(&["a ends at 11 s: Shutdown", "b ends at 11 s: Shutdown", "run returns"]);
     let report = "was still there when the first task ended, and was cancelled";
+    let told: Vec<&str> =
+        told.iter().map(|text| text.split(": it waits for sleep").next().unwrap()).collect();
     assert_eq!(told, [format!("task 2 'a' {report}"), format!("task 3 'b' {report}")]);
 }
 
@@ -567,7 +633,10 @@ fn tasks_that_wait_for_one_another_are_cancelled_and_run_says_who_waited_for_wha
     });
     let Err(RunError::Deadlock { report, value, .. }) = ended else { panic!("{ended:?}") };
     assert_eq!(value, Reason::Deadlock);
-    assert!(report.contains("task 1") && report.contains("waits for nothing since"), "{report}");
+    assert!(
+        report.contains("task 1") && report.contains("waits for nothing (tests/it/tasks.rs:"),
+        "{report}"
+    );
     assert!(report.contains("'left'") && report.contains("waits for task 'right'"), "{report}");
     assert!(report.contains("'right'") && report.contains("held by task 2"), "{report}");
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ropewalk::lowlevel;
 use ropewalk::time::Missed;
-use ropewalk::{Cancelled, Elapsed, Reason, task, time};
+use ropewalk::{Cancelled, Clock, Elapsed, Reason, RunError, Runtime, task, time};
 
 use crate::log::{Log, panic_text};
 use crate::world::{check, clock, run, seconds, sleep, unhandled_by};
@@ -109,6 +109,18 @@ fn a_sleep_that_is_longer_than_time_itself_can_be_cancelled() {
         assert!(late.is_err());
         assert_eq!(clock(), 1.0);
     });
+}
+
+#[test]
+fn a_sleep_that_never_ends_keeps_nobody_waiting() {
+    let runtime = Runtime::builder().clock(Clock::Virtual).build();
+    let ended = runtime.try_run(|| {
+        time::call_later(Duration::MAX, || unreachable!("time has no end"));
+        time::sleep(Duration::MAX).map_err(|why| why.reason())
+    });
+    let Err(RunError::Deadlock { value, report, .. }) = ended else { panic!("{ended:?}") };
+    assert_eq!(value, Err(Reason::Deadlock));
+    assert!(report.contains("waits for sleep ("), "{report}");
 }
 
 // Limits.

@@ -24,7 +24,7 @@ mod kind;
 
 mod valgrind;
 
-pub(crate) use kind::{Fiber, Parent};
+pub(crate) use kind::{Fiber, Parent, is_call};
 
 /// What a fiber did since it was resumed.
 pub(crate) enum Turn<Y, R> {

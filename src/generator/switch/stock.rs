@@ -77,6 +77,13 @@ impl<Y> Parent<Y> {
     }
 }
 
+/// Whether a line of a backtrace, of that function and in that file, is a call of the switch.
+pub(crate) fn is_call(function: &str, file: Option<&str>) -> bool {
+    function.starts_with("corosensei::")
+        || function.starts_with("stack_init_trampoline")
+        || file.is_some_and(|file| file.contains("/corosensei-"))
+}
+
 struct OnStack<const ROOM: usize>(Stack);
 
 // SAFETY: a `Stack` has a guard at its low end (see `stack::slab`), at least `stack::MIN_SIZE` bytes above it, and

@@ -1,0 +1,505 @@
+//! What primitives are made of: wait lists, tickets, and the way in from other threads.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::mpsc;
+use std::thread;
+
+use ropewalk::lowlevel::{self, Remote, Ticket, Undo, WaitList, Why};
+use ropewalk::{Cancelled, Clock, Reason, RemoteError, RunError, Runtime, task, time};
+
+use crate::log::{Log, panic_text};
+use crate::world::{check, clock, run, seconds, sleep, unhandled_by};
+
+const IT: Why<'static> = Why::new("it");
+
+// Wait lists.
+
+/// A13.
+#[test]
+fn waiters_are_woken_in_the_order_in_which_they_came() {
+    check(
+        |log| {
+            let line = WaitList::new();
+            assert!(line.is_empty() && line.first().is_none());
+            task::scope(|s| {
+                for name in ["a", "b", "c"] {
+                    let line = &line;
+                    s.spawn(move || log.add(format!("{name}{}", line.wait(&IT).unwrap())));
+                }
+                task::yield_now();
+                assert_eq!((line.len(), line.first().unwrap().get()), (3, 2));
+                for value in 1..=3 {
+                    line.wake_one(value).unwrap();
+                }
+                assert_eq!(line.wake_one(4), Err(4), "nobody waits: the value comes back");
+                log.add("woken, and not run yet");
+            });
+        },
+        &["woken, and not run yet", "a1", "b2", "c3"],
+    );
+}
+
+#[test]
+fn waking_all_wakes_those_who_wait_now() {
+    check(
+        |log| {
+            let line = WaitList::new();
+            task::scope(|s| {
+                for name in ["a", "b"] {
+                    let line = &line;
+                    s.spawn(move || {
+                        for _ in 0..2 {
+                            log.add(format!("{name}: {}", line.wait(&IT).unwrap()));
+                        }
+                    });
+                }
+                for round in ["first", "second"] {
+                    task::yield_now();
+                    assert_eq!(line.wake_all(round), 2);
+                }
+                assert_eq!(line.wake_all("nobody"), 0);
+            });
+        },
+        &["a: first", "b: first", "a: second", "b: second"],
+    );
+}
+
+#[test]
+fn a_value_may_borrow_and_is_not_cloned_for_one_waiter() {
+    run(|| {
+        struct NotClone<'a>(&'a str);
+        let text = String::from("borrowed");
+        let line = WaitList::new();
+        task::scope(|s| {
+            let waiter = s.spawn(|| line.wait(&IT).map(|NotClone(text)| text));
+            task::yield_now();
+            assert!(line.wake_one(NotClone(&text)).is_ok());
+            assert_eq!(waiter.join().unwrap(), Ok("borrowed"));
+        });
+    });
+}
+
+// Tickets.
+
+type Kept<T> = Rc<RefCell<Vec<Ticket<T>>>>;
+
+/// Waits with a ticket that `kept` gets.
+fn wait_with<T>(kept: &Kept<T>) -> Result<T, Cancelled> {
+    lowlevel::park(&IT, |ticket| kept.borrow_mut().push(ticket), || Undo::Done)
+}
+
+#[test]
+fn a_ticket_is_spent_once_and_gives_back_what_comes_too_late() {
+    run(|| {
+        let kept: Kept<&str> = Rc::default();
+        let waiter = task::spawn({
+            let kept = kept.clone();
+            move || (wait_with(&kept), time::timeout(seconds(1), || wait_with(&kept)).is_err())
+        });
+        task::yield_now();
+        let ticket = kept.borrow_mut().pop().unwrap();
+        assert!(ticket.is_waiting());
+        assert_eq!(ticket.task(), waiter.id());
+        ticket.wake("in time").unwrap();
+        assert_eq!(waiter.join().unwrap(), (Ok("in time"), true));
+        // That of the second wait, which was cancelled, and whose task has ended.
+        let stale = kept.borrow_mut().pop().unwrap();
+        assert!(!stale.is_waiting());
+        assert_eq!(stale.wake("too late"), Err("too late"));
+    });
+}
+
+#[test]
+fn a_ticket_of_an_earlier_wait_does_not_wake_a_later_one() {
+    run(|| {
+        let kept: Kept<u32> = Rc::default();
+        let waiter = task::spawn({
+            let kept = kept.clone();
+            move || {
+                let first = time::timeout(seconds(1), || wait_with(&kept));
+                (first.is_err(), wait_with(&kept))
+            }
+        });
+        sleep(2).unwrap();
+        let mut tickets = kept.take();
+        let (second, first) = (tickets.pop().unwrap(), tickets.pop().unwrap());
+        assert_eq!(first.wake(1), Err(1));
+        assert!(!waiter.is_finished() && second.is_waiting());
+        second.wake(2).unwrap();
+        assert_eq!(waiter.join().unwrap(), (true, Ok(2)));
+    });
+}
+
+#[test]
+fn a_ticket_may_be_forgotten_or_outlive_everything() {
+    thread_local! {
+        static KEPT: RefCell<Vec<Ticket<Rc<str>>>> = const { RefCell::new(Vec::new()) };
+    }
+    run(|| {
+        let keep =
+            || lowlevel::park(&IT, |ticket| KEPT.with_borrow_mut(|kept| kept.push(ticket)), || Undo::Done);
+        assert!(time::timeout(seconds(1), keep).is_err());
+        let forget = || lowlevel::park(&IT, |ticket: Ticket<u32>| std::mem::forget(ticket), || Undo::Done);
+        assert!(time::timeout(seconds(1), forget).is_err());
+    });
+    let late = || KEPT.with_borrow_mut(|kept| kept.pop().map(|ticket| ticket.wake("late".into())));
+    run(|| {
+        // In another runtime, whose first task has the same number.
+        KEPT.with_borrow(|kept| assert!(!kept[0].is_waiting()));
+    });
+    assert_eq!(late(), Some(Err("late".into())), "and outside of all");
+}
+
+#[test]
+fn whoever_registers_may_wake_at_once() {
+    run(|| {
+        let at_once = lowlevel::park(&IT, |ticket| ticket.wake(5).unwrap(), || unreachable!());
+        assert_eq!(at_once, Ok(5));
+        let spawns = lowlevel::park(
+            &IT,
+            |ticket| {
+                task::spawn(move || ticket.wake("by a task").unwrap());
+            },
+            || unreachable!(),
+        );
+        assert_eq!(spawns, Ok("by a task"));
+    });
+}
+
+#[test]
+fn a_panic_of_whoever_registers_goes_on_and_voids_the_ticket() {
+    run(|| {
+        let kept = Cell::new(None);
+        let text = panic_text(|| {
+            lowlevel::park(
+                &IT,
+                |ticket: Ticket<u32>| {
+                    kept.set(Some(ticket));
+                    panic!("could not register")
+                },
+                || unreachable!(),
+            )
+        });
+        assert_eq!(text, "could not register");
+        assert_eq!(kept.take().unwrap().wake(1), Err(1));
+        sleep(1).unwrap();
+    });
+}
+
+#[test]
+fn whoever_registers_can_neither_wait_nor_yield() {
+    run(|| {
+        let generator = ropewalk::generate(|co: &ropewalk::Yielder<u32>| {
+            let why = lowlevel::park(
+                &IT,
+                |ticket| {
+                    assert!(panic_text(|| co.yield_(1)).contains("must not yield"));
+                    ticket.wake(sleep(1).unwrap_err().reason()).unwrap();
+                },
+                || Undo::Done,
+            );
+            assert_eq!(why, Ok(Reason::OutsideTask));
+            co.yield_(2);
+        });
+        assert_eq!(generator.collect::<Vec<_>>(), [2]);
+        assert_eq!(task::current_id().unwrap().get(), 1);
+    });
+}
+
+#[test]
+fn whoever_registers_may_cancel_the_very_wait() {
+    check(
+        |log| {
+            let kept = Cell::new(None);
+            let waited = task::cancel_scope(|scope| {
+                lowlevel::park(
+                    &IT,
+                    |ticket: Ticket<u32>| {
+                        kept.set(Some(ticket));
+                        scope.cancel();
+                    },
+                    || {
+                        log.add("undone");
+                        Undo::Done
+                    },
+                )
+            });
+            assert_eq!(waited.unwrap_err().reason(), Reason::Requested);
+            assert_eq!(kept.take().unwrap().wake(1), Err(1));
+        },
+        &["undone"],
+    );
+}
+
+#[test]
+fn what_is_cancelled_already_does_not_register() {
+    run(|| {
+        task::cancel_scope(|scope| {
+            scope.cancel();
+            let waited = lowlevel::park(&IT, |_: Ticket<()>| unreachable!(), || unreachable!());
+            assert_eq!(waited.unwrap_err().reason(), Reason::Requested);
+        });
+    });
+}
+
+#[test]
+fn a_cancelled_wait_whose_ticket_is_spent_before_the_task_runs_has_its_value() {
+    check(
+        |log| {
+            let kept: Kept<&str> = Rc::default();
+            let waiter = task::spawn({
+                let (kept, log) = (kept.clone(), log.clone());
+                move || log.add(format!("{:?}, then {:?}", wait_with(&kept), sleep(1).is_err()))
+            });
+            task::yield_now();
+            waiter.cancel();
+            let ticket = kept.borrow_mut().pop().unwrap();
+            ticket.wake("after all").unwrap();
+            waiter.join().unwrap();
+        },
+        &["Ok(\"after all\"), then true"],
+    );
+}
+
+#[test]
+fn what_cannot_be_undone_at_once_is_awaited() {
+    check(
+        |log| {
+            let waited = time::timeout(seconds(1), || {
+                lowlevel::park(
+                    &IT,
+                    |ticket| {
+                        time::call_later(seconds(5), move || ticket.wake("the answer").unwrap());
+                    },
+                    || {
+                        log.add(format!("asked to undo at {} s", clock()));
+                        Undo::Later
+                    },
+                )
+            });
+            // The value wins; that the deadline has passed is found out by the next wait, and there is none.
+            log.add(format!("{:?} at {} s", waited.map_err(|late| late.into_inner()), clock()));
+        },
+        &["asked to undo at 1 s", "Ok(Ok(\"the answer\")) at 5 s"],
+    );
+}
+
+#[test]
+fn waking_a_task_that_has_ended_does_nothing() {
+    run(|| {
+        let kept: Kept<u32> = Rc::default();
+        let waiter = task::spawn({
+            let kept = kept.clone();
+            move || time::timeout(seconds(1), || wait_with(&kept)).is_err()
+        });
+        assert!(waiter.join().unwrap());
+        let ticket = kept.borrow_mut().pop().unwrap();
+        // Its memory is kept by the ticket alone.
+        drop(waiter);
+        let next = task::spawn(|| sleep(1));
+        assert_eq!(ticket.wake(1), Err(1));
+        assert_eq!(next.join().unwrap(), Ok(()));
+    });
+}
+
+#[test]
+fn what_is_waited_for_is_told_by_who_waits() {
+    run(|| {
+        let holder = task::current_id();
+        let waiter = task::spawn(move || {
+            let held = || holder;
+            WaitList::<()>::new().wait(&Why::new("lock").on(&"the log").held_by(&held))
+        });
+        sleep(1).unwrap();
+        let told = waiter.info().state.to_string();
+        let parts = ["waits for lock the log (", "lowlevel.rs:", ") since 1s, held by task 1"];
+        assert!(parts.iter().all(|part| told.contains(part)), "{told}");
+        waiter.cancel();
+    });
+}
+
+// Other threads.
+
+/// Runs `act` in a thread while tasks go on, and gives what it returned.
+fn in_thread<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static) -> T {
+    let register = |ticket: Ticket<T>| {
+        let ticket = ticket.into_remote();
+        thread::spawn(move || ticket.wake(act()).unwrap());
+    };
+    lowlevel::park(&Why::new("thread"), register, || Undo::Later).unwrap()
+}
+
+/// S4.12.
+#[test]
+fn what_other_threads_post_runs_in_order_and_outside_of_tasks() {
+    run(|| {
+        let remote = lowlevel::remote();
+        let (sender, receiver) = mpsc::channel();
+        in_thread(move || {
+            for number in 0..100 {
+                let sender = sender.clone();
+                let call = move || sender.send((number, task::current().is_some())).unwrap();
+                remote.post(call).unwrap();
+            }
+        });
+        // What ended the wait was posted last.
+        let posted: Vec<_> = receiver.try_iter().collect();
+        assert!(posted.into_iter().eq((0..100).map(|number| (number, false))));
+    });
+}
+
+#[test]
+fn another_thread_spawns_tasks_that_wait_and_has_their_results() {
+    run(|| {
+        let remote = lowlevel::remote();
+        assert!(remote.is_alive());
+        let result = in_thread(move || {
+            let spawned = remote.spawn(|| sleep(5).map(|()| task::current().unwrap().parent)).unwrap();
+            (remote.run(|| 6 * 7), spawned.join())
+        });
+        assert_eq!(result, (Ok(42), Ok(Ok(None))));
+    });
+}
+
+#[test]
+fn a_task_of_another_thread_that_panics_is_lost_there_and_goes_to_the_hook_here() {
+    let (line, (result, told)) = (
+        line!() + 4,
+        unhandled_by(|| {
+            let remote = lowlevel::remote();
+            in_thread(move || {
+                let spawned = remote.spawn(|| {
+                    let place = task::current().unwrap().spawned;
+                    panic!("broke, of {}:{}", place.file(), place.line())
+                });
+                spawned.unwrap().join().map(|(): ()| ())
+            })
+        }),
+    );
+    assert_eq!(result, Err(RemoteError::Lost));
+    let expected = format!("task 2 panicked, and nobody joined it: broke, of {}:{line}", file!());
+    assert_eq!(told, [expected]);
+}
+
+#[test]
+fn a_thread_of_tasks_is_not_blocked_for_a_task() {
+    let log = Log::new();
+    run(|| {
+        let remote = lowlevel::remote();
+        let ours = log.clone();
+        let text = panic_text(|| remote.run(|| ()));
+        ours.add(text);
+        sleep(1).unwrap();
+        assert_eq!(task::spawn(|| ()).id().get(), 2, "nothing was spawned either");
+    });
+    log.assert(&["this would block the thread, and all its tasks: wait in another thread"]);
+}
+
+#[test]
+fn a_runtime_that_is_gone_refuses_what_it_is_sent() {
+    let (remote, ticket) = run(|| {
+        let kept: Rc<Cell<Option<lowlevel::RemoteTicket<u32>>>> = Rc::default();
+        let _ = time::timeout(seconds(1), || {
+            lowlevel::park(&IT, |ticket: Ticket<u32>| kept.set(Some(ticket.into_remote())), || Undo::Done)
+        });
+        (lowlevel::remote(), kept.take().unwrap())
+    });
+    assert!(!remote.is_alive());
+    let ran = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let call = {
+        let ran = ran.clone();
+        move || ran.store(true, std::sync::atomic::Ordering::Relaxed)
+    };
+    let gone = remote.post(call).unwrap_err();
+    assert_eq!(gone.to_string(), "the runtime is gone");
+    (gone.0)();
+    assert!(ran.load(std::sync::atomic::Ordering::Relaxed), "the closure came back");
+    assert_eq!(remote.spawn(|| ()).map(drop), Err(RemoteError::Gone));
+    assert_eq!(ticket.wake(1), Err(RemoteError::Gone));
+}
+
+#[test]
+fn another_thread_ends_a_wait() {
+    run(|| {
+        let answer = lowlevel::park(
+            &IT,
+            |ticket| {
+                let ticket = ticket.into_remote();
+                thread::spawn(move || ticket.wake(vec![1, 2]).unwrap());
+            },
+            || unreachable!(),
+        );
+        assert_eq!(answer, Ok(vec![1, 2]));
+    });
+}
+
+/// Its handle for the runtime goes right after the message: nobody may take that for a deadlock.
+#[test]
+fn a_message_is_heard_although_whoever_sent_it_is_gone() {
+    // Each message keeps the loop awake for a moment: the last one may come when it is about to look who is left.
+    let program = || {
+        let remote = lowlevel::remote();
+        in_thread(move || {
+            for _ in 0..20 {
+                remote.post(|| ()).unwrap();
+            }
+        });
+    };
+    thread::scope(|s| {
+        for _ in 0..4 {
+            s.spawn(|| (0..250).for_each(|_| run(program)));
+        }
+    });
+}
+
+#[test]
+fn another_thread_may_be_too_late_or_never_come() {
+    run(|| {
+        let kept = Rc::new(Cell::new(None));
+        let wait =
+            || lowlevel::park(&IT, |ticket: Ticket<u32>| kept.set(Some(ticket.into_remote())), || Undo::Done);
+        assert!(time::timeout(seconds(1), wait).is_err());
+        let late = kept.take().unwrap();
+        assert_eq!(in_thread(move || late.wake(1)), Ok(()), "that it is too late is found out here");
+        assert!(time::timeout(seconds(1), wait).is_err());
+        let dropped = kept.take().unwrap();
+        in_thread(move || drop(dropped));
+        sleep(1).unwrap();
+    });
+}
+
+/// With a handle for other threads nobody can know that no one will come; without one it is a deadlock.
+#[test]
+fn when_the_last_handle_for_other_threads_goes_a_deadlock_is_seen() {
+    let runtime = Runtime::builder().clock(Clock::Virtual).build();
+    let ended = runtime.try_run(|| {
+        let kept: Cell<Option<Remote>> = Cell::new(Some(lowlevel::remote()));
+        lowlevel::park(
+            &IT,
+            |ticket: Ticket<u32>| {
+                let (ticket, remote) = (ticket.into_remote(), kept.take());
+                thread::spawn(move || drop((ticket, remote)));
+            },
+            || Undo::Done,
+        )
+    });
+    let Err(RunError::Deadlock { value, report, .. }) = ended else { panic!("{ended:?}") };
+    assert_eq!(value.unwrap_err().reason(), Reason::Deadlock);
+    assert!(report.contains("waits for it ("), "{report}");
+}
+
+#[test]
+fn what_is_posted_while_run_ends_is_delivered() {
+    let (sender, receiver) = mpsc::channel();
+    let ((), _) = unhandled_by(|| {
+        let remote = lowlevel::remote();
+        task::Builder::new().eager(true).spawn(move || {
+            let _ = sleep(100);
+            let late = sender.clone();
+            remote.post(move || late.send("posted").unwrap()).unwrap();
+            remote.spawn(move || sender.send("spawned").unwrap()).unwrap()
+        });
+    });
+    assert_eq!(receiver.try_iter().collect::<Vec<_>>(), ["posted"], "a task that is spawned then never runs");
+}
