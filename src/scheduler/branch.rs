@@ -120,7 +120,8 @@ impl Branch {
             && (self.shield.get() || parent.is_none_or(|parent| parent.effective.get().is_none()))
     }
 
-    /// Notes that a wait has failed: here, and as far out as it is cancelled.
+    /// Notes that a wait has failed: here, and as far out as it is cancelled. Not beyond a shield, though what is there may
+    /// have been cancelled too: that is not why.
     pub(super) fn deliver(&self) {
         let mut at: *const Branch = self;
         // SAFETY: each branch hangs on one that lives longer, and the outermost has a null parent.
@@ -129,6 +130,9 @@ impl Branch {
                 break;
             }
             branch.delivered.set(true);
+            if branch.shield.get() {
+                break;
+            }
             at = branch.parent.get();
         }
     }

@@ -543,3 +543,15 @@ fn many_tasks_that_always_yield_let_each_other_and_the_clock_go_on() {
         assert_eq!(clock(), 0.0);
     });
 }
+
+#[test]
+fn what_a_grace_cuts_short_under_a_shield_was_not_cut_short_by_the_deadline_outside() {
+    let value = run(|| {
+        time::timeout(seconds(1), || {
+            let cleanup = || assert!(sleep(9).is_err());
+            task::finally_within(seconds(2), || 42, cleanup)
+        })
+    });
+    // The deadline came when no wait stood under it.
+    assert_eq!(value, Ok(42));
+}

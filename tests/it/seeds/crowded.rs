@@ -234,7 +234,10 @@ impl World {
             10 => match random(3) {
                 0 => self.poke(),
                 1 => self.ask_nobody()?,
-                _ => self.ask()?,
+                _ => match time::timeout(while_(), || self.ask()) {
+                    Ok(asked) => asked?,
+                    Err(elapsed) => assert!(elapsed.into_inner().is_err(), "nothing was cut short"),
+                },
             },
             11 => self.meddle(depth)?,
             12 | 13 => self.locked(depth - 1)?,

@@ -60,11 +60,6 @@ impl Run {
         self.cuts.iter().any(|&cut| kill <= cut && cut <= by)
     }
 
-    /// Whether it ended with an error at that very moment: then that came of the error.
-    fn brought(&self, kill: Moment) -> bool {
-        self.at == kill && matches!(self.outcome, Outcome::Failed(_))
-    }
-
     /// False if it is cut short.
     fn nap(&mut self, nap: Nap, kill: Moment) -> bool {
         // Only what this nap's end has caused comes at the same moment.
@@ -225,7 +220,8 @@ fn try_gather(scripts: &[Rc<Script>], at: Moment, kill: Moment) -> Run {
     if let Some(panic) = panic {
         return run.ends(panic.outcome);
     }
-    let failures = runs.iter().map(|inner| Failure::of(inner, kill));
+    let failures =
+        runs.iter().zip(scripts).map(|(run, inner)| Failure::of(run, kill, script(inner, at, NEVER).at));
     if let Some(outcome) = first_failure(failures.flatten().collect()) {
         return run.ends(outcome);
     }
@@ -245,10 +241,11 @@ struct Failure {
 }
 
 impl Failure {
-    fn of(run: &Run, kill: Moment) -> Option<Failure> {
+    /// If nobody had been cancelled, it would have ended at `by_itself`: if that is when all were, it was why.
+    fn of(run: &Run, kill: Moment, by_itself: Moment) -> Option<Failure> {
         match run.outcome {
             Outcome::Cut | Outcome::Failed(_) => {
-                let cancelled = run.was_cut(kill, run.at) && !run.brought(kill);
+                let cancelled = run.was_cut(kill, run.at) && kill != by_itself;
                 Some(Failure { at: run.at, outcome: run.outcome, cancelled })
             }
             _ => None,
@@ -417,14 +414,19 @@ fn settle(scope: &Scope, at: Moment, kill: Moment, attempt: Attempt<'_>, runs: V
     }
     let mut failures: Vec<Failure> = Vec::new();
     for (run, child) in runs.iter().zip(&attempt.children) {
-        failures.extend(Failure::of(run, child.kill(kill)));
+        failures.extend(Failure::of(run, child.kill(kill), script(child.script, child.at, NEVER).at));
     }
     // That a service was cut says the same as that a task was.
-    failures.extend(services.iter().filter_map(|service| Failure::of(service, done)));
-    if let Some(mut failure) = Failure::of(&attempt.body, kill) {
-        let (body, by) = (&attempt.body, attempt.body.at);
-        let was_cut = body.was_cut(kill, by) || runs.iter().any(|run| run.was_cut(kill, by));
-        failure.cancelled = was_cut && !body.brought(kill);
+    failures.extend(services.iter().filter_map(|service| Failure::of(service, done, NEVER)));
+    let by_itself = match attempt.cancelled {
+        // That the body has cancelled the scope is no error yet.
+        cancelled if cancelled == kill => NEVER,
+        _ => self::attempt(scope, at, NEVER).body.at,
+    };
+    if let Some(mut failure) = Failure::of(&attempt.body, kill, by_itself) {
+        let by = attempt.body.at;
+        let was_cut = attempt.body.was_cut(kill, by) || runs.iter().any(|run| run.was_cut(kill, by));
+        failure.cancelled = was_cut && kill != by_itself;
         failures.push(failure);
     }
     let alone =

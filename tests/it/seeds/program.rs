@@ -160,6 +160,17 @@ impl Writer {
         Rc::new(Script { steps, tail: self.nap() })
     }
 
+    /// For where no cancellation reaches: it often goes wrong there, when all around is over.
+    fn sheltered(&self, depth: usize, tame: bool) -> Rc<Script> {
+        let Script { mut steps, tail } =
+            Rc::into_inner(self.script(depth, tame)).expect("nobody else has it");
+        if !tame && random(3) == 0 {
+            let act = if random(2) == 0 { Act::Fail } else { Act::Panic };
+            steps.push(Step { nap: self.nap(), act });
+        }
+        Rc::new(Script { steps, tail })
+    }
+
     fn scripts(&self, depth: usize, tame: bool) -> Vec<Rc<Script>> {
         (0..1 + random(3)).map(|_| self.script(depth, tame)).collect()
     }
@@ -174,8 +185,8 @@ impl Writer {
             1 if !tame => Act::Panic,
             2..4 => Act::Timeout(self.while_(), script()),
             4..6 => Act::CancelLater(self.while_(), script()),
-            6..9 => Act::Shield(script()),
-            9 => Act::Finally(script(), script()),
+            6..9 => Act::Shield(self.sheltered(depth - 1, tame)),
+            9 => Act::Finally(script(), self.sheltered(depth - 1, tame)),
             10..12 => Act::Race(self.scripts(depth - 1, tame)),
             12..14 => Act::Gather(self.scripts(depth - 1, tame)),
             14 if !tame => Act::TryGather(self.scripts(depth - 1, tame)),
