@@ -117,6 +117,11 @@ impl Frames<'_> {
         self.tasks.is_cancelled()
     }
 
+    /// Whether the services have been cancelled because everybody else is done.
+    pub(super) fn has_dismissed_services(&self) -> bool {
+        self.services.cancelled_itself() == Some(Reason::Done)
+    }
+
     /// Whether a wait of the body has failed because it was cancelled.
     pub(super) fn was_delivered(&self) -> bool {
         self.tasks.was_delivered()

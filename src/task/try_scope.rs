@@ -139,30 +139,34 @@ impl<'scope, 'env, E: 'env> TryScope<'scope, 'env, E> {
         task: impl FnOnce() -> Result<T, E> + 'scope,
     ) -> ScopedJoinHandle<'scope, T> {
         // SAFETY: `try_scope` waits for the frames before it returns, and `'scope` is over only then.
-        unsafe { self.frames.spawn(false, options, self.keeping_errors(task)) }
+        unsafe { self.frames.spawn(false, options, self.keeping_errors(false, task)) }
     }
 
-    /// Starts a service: see [`Scope::spawn_service`](super::Scope::spawn_service).
+    /// Starts a service: see [`Scope::spawn_service`](super::Scope::spawn_service). What it returns because it was cancelled
+    /// at the end does not fail the scope.
     #[track_caller]
     pub fn spawn_service<T: 'scope>(
         &'scope self,
         task: impl FnOnce() -> Result<T, E> + 'scope,
     ) -> ScopedJoinHandle<'scope, T> {
         // SAFETY: as in `spawn_with`.
-        unsafe { self.frames.spawn(true, Options::default(), self.keeping_errors(task)) }
+        unsafe { self.frames.spawn(true, Options::default(), self.keeping_errors(true, task)) }
     }
 
     /// Keeps the error of a task for the scope.
     #[inline]
     fn keeping_errors<T>(
         &'scope self,
+        service: bool,
         task: impl FnOnce() -> Result<T, E> + 'scope,
     ) -> impl FnOnce() -> Result<T, JoinError> + 'scope {
         move || {
             task().map_err(|error| {
                 let (task, spawned, cancelled, alone) = scheduler::failing_task();
+                // A service that says that it was cancelled when everybody was done says nothing.
+                let dismissed = service && cancelled && self.frames.has_dismissed_services();
                 self.failures.borrow_mut().push(Failure { error, cancelled, task, spawned });
-                self.has_failed.set(self.has_failed.get() || !alone);
+                self.has_failed.set(self.has_failed.get() || !(alone || dismissed));
                 // That cancels the others, as soon as the task has ended.
                 JoinError::Failed
             })

@@ -177,7 +177,9 @@ fn a_backtrace_goes_through_generators() {
         assert!(frames[0].contains("innermost"), "{frames:#?}");
         // The body, and who takes its items.
         assert!(frames[1..].iter().all(|frame| frame.contains("closure")), "{frames:#?}");
-        assert_eq!(frames.len(), 3, "{frames:#?}");
+        // Built with AddressSanitizer, the unwinder does not find its way from one stack to the next.
+        let linked = if cfg!(feature = "sanitizer") { 2 } else { 3 };
+        assert_eq!(frames.len(), linked, "{frames:#?}");
         line.wake_one(()).unwrap();
         assert_eq!(task.join().unwrap(), 7);
     });

@@ -5,7 +5,7 @@ use std::io;
 use std::rc::Rc;
 
 use ropewalk::lowlevel::{WaitList, Why};
-use ropewalk::{Cancelled, Generator, JoinError, Reason, Yielder, generate, task, time};
+use ropewalk::{Cancelled, ErrorGroup, Generator, JoinError, Reason, Yielder, generate, task, time};
 
 use crate::log::{panic_text, while_unwinding};
 use crate::world::{check, clock, panic_of, run, seconds, sleep, unhandled_by};
@@ -706,4 +706,33 @@ fn a_generator_that_children_share_is_closed_when_the_last_one_goes() {
         },
         &["a1", "b2", "a3", "b4", "closed"],
     );
+}
+
+#[test]
+fn a_service_that_says_that_it_was_cancelled_at_the_end_fails_nobody() {
+    run(|| {
+        let served = Cell::new(0);
+        let done: Result<u32, ErrorGroup<Cancelled>> = task::try_scope(|s| {
+            s.spawn_service(|| {
+                loop {
+                    sleep(1)?;
+                    served.set(served.get() + 1);
+                }
+                #[expect(unreachable_code, reason = "it says what the service returns")]
+                Ok(())
+            });
+            s.spawn(|| sleep(5));
+            Ok(7)
+        });
+        assert_eq!(done.unwrap(), 7);
+        assert!(served.get() >= 4);
+
+        // One that fails by itself does.
+        let failed: Result<(), ErrorGroup<&str>> = task::try_scope(|s| {
+            s.spawn_service(|| Err::<(), _>("no disk"));
+            s.spawn(|| sleep(5).map_err(|_| "cut short"));
+            Ok(())
+        });
+        assert_eq!(*failed.unwrap_err().first(), "no disk");
+    });
 }

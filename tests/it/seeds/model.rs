@@ -416,8 +416,10 @@ fn settle(scope: &Scope, at: Moment, kill: Moment, attempt: Attempt<'_>, runs: V
     for (run, child) in runs.iter().zip(&attempt.children) {
         failures.extend(Failure::of(run, child.kill(kill), script(child.script, child.at, NEVER).at));
     }
-    // That a service was cut says the same as that a task was.
-    failures.extend(services.iter().filter_map(|service| Failure::of(service, done, NEVER)));
+    // A service that is cut when everybody is done fails nobody either.
+    let dismissed: Vec<_> = services.iter().filter_map(|service| Failure::of(service, done, NEVER)).collect();
+    let dismissals = dismissed.iter().filter(|failure| failure.cancelled).count();
+    failures.extend(dismissed);
     let by_itself = match attempt.cancelled {
         // That the body has cancelled the scope is no error yet.
         cancelled if cancelled == kill => NEVER,
@@ -432,7 +434,7 @@ fn settle(scope: &Scope, at: Moment, kill: Moment, attempt: Attempt<'_>, runs: V
     let alone =
         runs.iter().zip(&attempt.children).filter(|(run, child)| child.was_cancelled_alone(run, kill));
     // Tasks that were cancelled by themselves fail nobody, but are told of where others do.
-    if alone.count() == failures.len() {
+    if alone.count() + dismissals == failures.len() {
         return run.ends(attempt.body.outcome);
     }
     run.ends(first_failure(failures).expect("there are failures"))
