@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ropewalk::inspect::{self, Dump};
 use ropewalk::lowlevel::{self, TaskId, TaskState, WaitList, Why};
-use ropewalk::{Clock, Runtime, generate, task, time};
+use ropewalk::{Clock, Runtime, task, time};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -160,13 +160,15 @@ fn a_backtrace_has_the_users_calls_and_no_others() {
     });
 }
 
+// With AddressSanitizer the unwinder does not find its way from one stack to the next.
+#[cfg(not(feature = "sanitizer"))]
 #[test]
 fn a_backtrace_goes_through_generators() {
     in_virtual_time(|| {
         let line = Rc::new(WaitList::new());
         let waiting = line.clone();
         let task = task::spawn(move || {
-            let numbers = generate(move |co| {
+            let numbers = ropewalk::generate(move |co| {
                 innermost(&waiting);
                 co.yield_(7);
             });
@@ -177,14 +179,14 @@ fn a_backtrace_goes_through_generators() {
         assert!(frames[0].contains("innermost"), "{frames:#?}");
         // The body, and who takes its items.
         assert!(frames[1..].iter().all(|frame| frame.contains("closure")), "{frames:#?}");
-        // Built with AddressSanitizer, the unwinder does not find its way from one stack to the next.
-        let linked = if cfg!(feature = "sanitizer") { 2 } else { 3 };
-        assert_eq!(frames.len(), linked, "{frames:#?}");
+        assert_eq!(frames.len(), 3, "{frames:#?}");
         line.wake_one(()).unwrap();
         assert_eq!(task.join().unwrap(), 7);
     });
 }
 
+// With AddressSanitizer the frames are too large for so small a stack.
+#[cfg(not(feature = "sanitizer"))]
 #[test]
 fn a_task_with_hardly_any_stack_left_is_not_asked_where_it_is() {
     in_virtual_time(|| {
