@@ -165,18 +165,20 @@ impl<F: FnOnce() -> Result<T, JoinError>, T> TaskCell<F, T> {
     }
 
     unsafe fn run(record: *const Record) {
-        // SAFETY: a task that has not run holds its closure.
-        let closure = unsafe { ptr::read(&raw const (*Self::payload(record)).closure) };
-        let closure = ManuallyDrop::into_inner(closure);
+        // Taken out where it is used, so that large captures are not moved about on the stack.
+        // SAFETY: a task that has not run holds its closure, and it is taken once.
+        let closure = || unsafe {
+            ManuallyDrop::into_inner(ptr::read(&raw const (*Self::payload(record)).closure))
+        };
         // SAFETY: alive, says the caller.
         let result = match unsafe { (*record).branch.effective() } {
-            None => match panic::catch_unwind(AssertUnwindSafe(closure)) {
+            None => match panic::catch_unwind(AssertUnwindSafe(|| closure()())) {
                 Ok(result) => result,
                 Err(payload) => Err(JoinError::Panicked(payload)),
             },
             // Cancelled before its first step: it never runs. Its captures are dropped here, where they may wait.
             Some(reason) => {
-                let dropped = panic::catch_unwind(AssertUnwindSafe(|| drop(closure)));
+                let dropped = panic::catch_unwind(AssertUnwindSafe(|| drop(closure())));
                 dropped.unwrap_or_else(super::unhandled_panic);
                 Err(JoinError::NeverRan(Cancelled::new(reason)))
             }
