@@ -1,4 +1,4 @@
-//! Our own switch, for x86-64 and the System V calling convention.
+//! Our own switch, for x86-64 and the System V calling convention, where programs are ELF files.
 //!
 //! A stack that is not running ends (at its low end) in three words, to which its saved *stack pointer* points:
 //!
@@ -68,6 +68,10 @@ unsafe extern "C" {
     /// Where a new fiber begins: see below.
     fn ropewalk_begin_fiber();
 }
+
+/// For code of this file that is compiled in other crates. If this one went into a dylib, they find this there, but not a
+/// symbol that is hidden.
+static BEGIN: unsafe extern "C" fn() = ropewalk_begin_fiber;
 
 // The first frame of a fiber. It finds the link in `rbx`, and in `rbp` the function to call, which never returns.
 //
@@ -147,7 +151,7 @@ impl<Y, R, const ROOM: usize> Fiber<Y, R, ROOM> {
             place.write(body);
             let words = place.cast::<u8>().map_addr(|address| address & !15).cast::<Saved>().sub(1);
             let words = words.map_addr(|address| address & !7);
-            words.write(Saved { go_on: ropewalk_begin_fiber, rbx: link, rbp: run::<F, Y, R> });
+            words.write(Saved { go_on: BEGIN, rbx: link, rbp: run::<F, Y, R> });
             words.cast()
         };
         Fiber { stack, sp, types: PhantomData }
