@@ -22,7 +22,8 @@ pub(super) fn answer(hot: &Hot) {
     hot.order.set(Order::GoOn);
     // A dump must not be what makes a stack overflow.
     if crate::stack::room_left().is_none_or(|bytes| bytes >= ROOM) {
-        CAPTURED.set(Some(Backtrace::force_capture()));
+        // Not `set`: it panics when the thread's own destructors have come past it, and that would unwind a parked stack.
+        let _ = CAPTURED.try_with(|captured| captured.set(Some(Backtrace::force_capture())));
     }
 }
 
@@ -44,7 +45,7 @@ pub(super) fn of(record: &Record) -> Option<Backtrace> {
                 crate::generator::mark::set(mark);
             }
             here::set_task(task);
-            CAPTURED.take()
+            CAPTURED.try_with(Cell::take).ok().flatten()
         }
     }
 }

@@ -5,9 +5,9 @@ use std::panic::{self, AssertUnwindSafe};
 use std::rc::Rc;
 use std::time::Duration;
 
-use ropewalk::lowlevel::{self, Ticket, Undo, Why};
+use ropewalk::lowlevel::{self, Ticket, Undo, WaitList, Why};
 use ropewalk::task::{self, JoinHandle};
-use ropewalk::{Cancelled, Generator, Reason, Yielder, generate, time};
+use ropewalk::{Cancelled, Generator, Reason, Yielder, generate, inspect, time};
 
 const SHORT: Duration = Duration::from_millis(1);
 
@@ -192,4 +192,39 @@ fn a_wait_that_cannot_be_taken_back_and_is_granted_has_not_been_cut_short() {
         };
         assert_eq!(time::move_on_after(SHORT, |_| wait()), Some(Ok(7)));
     });
+}
+
+/// Runs when the thread's locals are destroyed, after those that were used later than this one.
+struct RunsLast;
+
+impl Drop for RunsLast {
+    fn drop(&mut self) {
+        dump_beside_a_waiter();
+    }
+}
+
+thread_local! {
+    static LAST: RunsLast = const { RunsLast };
+}
+
+fn dump_beside_a_waiter() {
+    ropewalk::run(|| {
+        let line = Rc::new(WaitList::new());
+        let waits = line.clone();
+        let waiter = task::spawn(move || waits.wait(&Why::new("number")));
+        task::yield_now();
+        inspect::dump_with_backtraces();
+        assert_eq!(line.wake_one(5), Ok(()));
+        assert_eq!(waiter.join().unwrap(), Ok(5));
+    });
+}
+
+#[test]
+fn a_dump_when_the_locals_of_a_thread_are_gone_leaves_the_stacks_of_others_alone() {
+    let thread = std::thread::spawn(|| {
+        LAST.with(|_| ());
+        dump_beside_a_waiter();
+    });
+    // If the second one panics, the process is gone: std does not let destructors of locals unwind.
+    thread.join().unwrap();
 }

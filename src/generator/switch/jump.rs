@@ -1,4 +1,4 @@
-//! Our own switch, for x86-64 and the System V calling convention.
+//! Our own switch, for x86-64 and the System V calling convention, where programs are ELF files.
 //!
 //! A stack that is not running ends (at its low end) in three words, to which its saved *stack pointer* points:
 //!
@@ -64,10 +64,32 @@ struct Saved {
     rbp: unsafe extern "sysv64" fn(*const Link) -> !,
 }
 
+/// The name of where a fiber begins. Each version has its own: a program may have several, and under fat LTO all their
+/// assembly is one file.
+macro_rules! begin_fiber {
+    ($before:literal, $after:literal) => {
+        concat!(
+            $before,
+            "ropewalk_begin_fiber_",
+            env!("CARGO_PKG_VERSION_MAJOR"),
+            "_",
+            env!("CARGO_PKG_VERSION_MINOR"),
+            "_",
+            env!("CARGO_PKG_VERSION_PATCH"),
+            $after
+        )
+    };
+}
+
 unsafe extern "C" {
     /// Where a new fiber begins: see below.
+    #[link_name = begin_fiber!("", "")]
     fn ropewalk_begin_fiber();
 }
+
+/// For code of this file that is compiled in other crates. If this one went into a dylib, they find this there, but not a
+/// symbol that is hidden.
+static BEGIN: unsafe extern "C" fn() = ropewalk_begin_fiber;
 
 // The first frame of a fiber. It finds the link in `rbx`, and in `rbp` the function to call, which never returns.
 //
@@ -76,11 +98,12 @@ unsafe extern "C" {
 // not take the return address for the one after a call, hence a signal frame.
 global_asm!(
     ".pushsection .text.ropewalk_begin_fiber,\"ax\",@progbits",
-    ".hidden ropewalk_begin_fiber",
-    ".type ropewalk_begin_fiber,@function",
-    ".weak ropewalk_begin_fiber",
+    begin_fiber!(".hidden ", ""),
+    begin_fiber!(".type ", ",@function"),
+    begin_fiber!(".weak ", ""),
     ".p2align 4",
-    "ropewalk_begin_fiber:",
+    begin_fiber!("", ":"),
+    "3:",
     ".cfi_startproc",
     ".cfi_signal_frame",
     // DW_CFA_def_cfa_expression: DW_OP_breg3 (rbx) 0, DW_OP_deref, DW_OP_plus_uconst 24.
@@ -95,13 +118,13 @@ global_asm!(
     "call rax",
     "ud2",
     ".cfi_endproc",
-    ".size ropewalk_begin_fiber, . - ropewalk_begin_fiber",
+    begin_fiber!(".size ", ", . - 3b"),
     ".popsection",
 );
 
 /// Whether a line of a backtrace, of that function and in that file, is a call of the switch.
 pub(crate) fn is_call(function: &str, _file: Option<&str>) -> bool {
-    function == "ropewalk_begin_fiber"
+    function == begin_fiber!("", "")
 }
 
 impl<Y, R, const ROOM: usize> Fiber<Y, R, ROOM> {
@@ -147,7 +170,7 @@ impl<Y, R, const ROOM: usize> Fiber<Y, R, ROOM> {
             place.write(body);
             let words = place.cast::<u8>().map_addr(|address| address & !15).cast::<Saved>().sub(1);
             let words = words.map_addr(|address| address & !7);
-            words.write(Saved { go_on: ropewalk_begin_fiber, rbx: link, rbp: run::<F, Y, R> });
+            words.write(Saved { go_on: BEGIN, rbx: link, rbp: run::<F, Y, R> });
             words.cast()
         };
         Fiber { stack, sp, types: PhantomData }

@@ -9,16 +9,29 @@
 //! A's next resume then continues on B's stack, for the registers are saved on whatever stack is current.
 //!
 //! Two kinds:
-//! - `jump`: our own, for x86-64. It leaves and enters stacks by jumps, so that the processor's predictor of returns
-//!   stays in step: some 15 ns less for a round trip, wherever in a program the switch is.
+//! - `jump`: our own, for x86-64 where programs are ELF files (not on macOS). It leaves and enters stacks by jumps, so
+//!   that the processor's predictor of returns stays in step: some 15 ns less for a round trip, wherever in a program the
+//!   switch is.
 //! - `stock`: corosensei's, for all other machines, and where AddressSanitizer has to be told of switches.
 
 // `RUSTFLAGS="--cfg ropewalk_stock_switch"` takes the stock one everywhere, for tests and comparison.
-#[cfg(all(target_arch = "x86_64", not(feature = "sanitizer"), not(ropewalk_stock_switch)))]
+#[cfg(all(
+    target_arch = "x86_64",
+    target_pointer_width = "64",
+    not(target_vendor = "apple"),
+    not(feature = "sanitizer"),
+    not(ropewalk_stock_switch)
+))]
 #[path = "jump.rs"]
 mod kind;
 
-#[cfg(not(all(target_arch = "x86_64", not(feature = "sanitizer"), not(ropewalk_stock_switch))))]
+#[cfg(not(all(
+    target_arch = "x86_64",
+    target_pointer_width = "64",
+    not(target_vendor = "apple"),
+    not(feature = "sanitizer"),
+    not(ropewalk_stock_switch)
+)))]
 #[path = "stock.rs"]
 mod kind;
 
