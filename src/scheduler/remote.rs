@@ -158,15 +158,7 @@ impl From<Gone> for RemoteError {
 /// Outside of [`run`](crate::run).
 #[track_caller]
 pub fn remote() -> Remote {
-    with_core(|core| Remote::to(core.gate().clone()))
-}
-
-#[track_caller]
-fn with_core<R>(look: impl FnOnce(&Core) -> R) -> R {
-    match here::lend_core() {
-        Some(core) => look(core),
-        None => here::no_runtime(),
-    }
+    Remote::to(here::need_core().gate().clone())
 }
 
 impl Remote {
@@ -333,7 +325,8 @@ impl<T: Send + 'static> Ticket<T> {
     /// Outside of [`run`](crate::run).
     #[track_caller]
     pub fn into_remote(self) -> RemoteTicket<T> {
-        let (remote, key) = with_core(|core| (Remote::to(core.gate().clone()), core.keep(Box::new(self))));
+        let core: &Core = here::need_core();
+        let (remote, key) = (Remote::to(core.gate().clone()), core.keep(Box::new(self)));
         RemoteTicket { remote, key: Some(key), values: PhantomData }
     }
 }
@@ -347,7 +340,7 @@ impl<T: Send + 'static> RemoteTicket<T> {
     pub fn wake(mut self, value: T) -> Result<(), RemoteError> {
         let key = self.key.take().expect("it is spent once");
         let spend = move || {
-            let kept = with_core(|core| core.give_up(key));
+            let kept = here::need_core().give_up(key);
             if let Some(ticket) = kept.and_then(|kept| kept.downcast::<Ticket<T>>().ok()) {
                 // The wait may be over: then nobody wants the value.
                 let _ = ticket.wake(value);
@@ -361,7 +354,7 @@ impl<T> Drop for RemoteTicket<T> {
     fn drop(&mut self) {
         if let Some(key) = self.key {
             // If the runtime is gone, so is the ticket.
-            let _ = self.remote.post(move || drop(with_core(|core| core.give_up(key))));
+            let _ = self.remote.post(move || drop(here::need_core().give_up(key)));
         }
     }
 }

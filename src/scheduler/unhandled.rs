@@ -111,8 +111,10 @@ impl fmt::Display for Unhandled<'_> {
                 f.write_str("was still there when the first task ended, and was cancelled")?;
                 self.write_state(f)
             }
-            Problem::StuckAtEnd(report) => write!(f, "these tasks ignored the end of run:\n{report}"),
-            Problem::Deadlock(report) => write!(f, "{DEADLOCK}\n{report}"),
+            Problem::StuckAtEnd(report) => {
+                write!(f, "these tasks ignored the end of run:\n{}", report.trim_end())
+            }
+            Problem::Deadlock(report) => write!(f, "{DEADLOCK}\n{}", report.trim_end()),
             Problem::SlowStep(took) => {
                 write!(f, "ran for {took:?} without a call that switches")?;
                 self.write_state(f)
