@@ -1,7 +1,8 @@
-//! Python's yield-style coroutines for stable Rust: generators on stacks of their own.
+//! Python's yield-style coroutines for stable Rust, on stacks of their own: generators and tasks.
 //!
-//! A [`Generator`] is an ordinary function that can *yield* values from any call depth and be *sent* values back.
-//! There is no `async`, no `Pin` and no macro.
+//! A [`Generator`] is an ordinary function that can *yield* values from any call depth and be *sent* values back. A
+//! [`task`] is one that can *wait* from any call depth, while others run on the same thread. There is no `async` and
+//! no `Pin`.
 //!
 //! ```
 //! use ropewalk::generate;
@@ -16,8 +17,25 @@
 //! assert_eq!(fibonacci.take(8).collect::<Vec<u64>>(), [0, 1, 1, 2, 3, 5, 8, 13]);
 //! ```
 //!
+//! ```
+//! use ropewalk::{task, time};
+//! use std::time::Duration;
+//!
+//! ropewalk::run(|| {
+//!     let lengths = task::gather(["hemp", "sisal"].map(|word| move || {
+//!         time::sleep(Duration::from_millis(5)).unwrap();       // Both sleep at the same time.
+//!         word.len()
+//!     }));
+//!     assert_eq!(lengths.into_iter().map(Result::unwrap).collect::<Vec<_>>(), [4, 5]);
+//! });
+//! ```
+//!
 //! - [`generator`]: starting, sending, throwing, closing, delegating; generators over borrowed data.
 //! - [`pipeline`]: generators in a row, pulled from one end or pushed from the other.
+//! - [`run`], [`Runtime`]: where tasks live; [`Builder`] has the settings.
+//! - [`task`]: starting tasks, with scopes or without; waiting for them, cancelling them, cleaning up.
+//! - [`time`]: sleeping, limits, intervals, callbacks.
+//! - [`lowlevel`]: what locks and channels of your own are made of, and the way in from other threads.
 //! - [`testing`]: tests in virtual time, under schedules that can be replayed, cancelled everywhere.
 //! - [`inspect`]: who waits for what, where, and who has it.
 //! - [`stack`]: what stacks cost, how large they are, and what happens when one overflows.

@@ -8,10 +8,11 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use ropewalk::generator::{self, Builder};
 use ropewalk::lowlevel::{self, Undo, WaitList, Why};
-use ropewalk::{Generator, RunError, Runtime, StartError, Yielder, generate, inspect, stack, task};
+use ropewalk::{Generator, RunError, Runtime, StartError, Yielder, generate, inspect, stack, task, time};
 
 /// Runs `scenario` in a child process, which ends well if the scenario returns.
 fn in_child(test: &str, environment: &[(&str, &str)], scenario: impl FnOnce()) -> Output {
@@ -978,4 +979,38 @@ fn with_the_log_feature_messages_go_to_the_logger() {
     assert_says(&output, "<WARN ropewalk task 2 spawned at tests/process.rs:");
     assert_says(&output, " returned an error, and nobody joined it: lost>\n");
     assert!(!errors_of(&output).contains("ropewalk: "), "{}", errors_of(&output));
+}
+
+/// A call outside of `run` is the first mistake that anybody makes.
+#[test]
+fn what_needs_a_runtime_panics_at_the_place_of_the_call() {
+    let output = in_child("what_needs_a_runtime_panics_at_the_place_of_the_call", &[], || {
+        let second = Duration::from_secs(1);
+        let calls: [fn(Duration); 9] = [
+            |second| {
+                let _ = time::sleep(second);
+            },
+            |_| {
+                let _ = time::sleep_until(Instant::now());
+            },
+            |second| {
+                let _ = time::timeout(second, || ());
+            },
+            |_| {
+                let _ = time::move_on_at(Instant::now(), |_| ());
+            },
+            |second| drop(time::interval(second)),
+            |second| drop(time::call_later(second, || ())),
+            |_| drop(task::spawn(|| ())),
+            |_| drop(ropewalk::lowlevel::remote()),
+            |_| drop(task::Builder::new().stack_size(usize::MAX)),
+        ];
+        for call in calls {
+            std::panic::catch_unwind(|| call(second)).unwrap_err();
+        }
+    });
+    assert_ended_well(&output);
+    let told = errors_of(&output);
+    assert_eq!(told.matches("panicked at tests/process.rs:").count(), 9, "{told}");
+    assert!(!told.contains("panicked at src/"), "{told}");
 }

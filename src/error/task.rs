@@ -130,6 +130,21 @@ impl<T> From<Elapsed<T>> for io::Error {
 }
 
 /// Why a task has no result to give.
+///
+/// It is not `Sync`, for the payload of a panic is not. Where an error has to be (`Box<dyn Error + Send + Sync>`, and crates
+/// like anyhow), make it an [`io::Error`] first, which has the text:
+///
+/// ```
+/// use ropewalk::task;
+/// use std::error::Error;
+/// use std::io;
+///
+/// fn answer() -> Result<i32, Box<dyn Error + Send + Sync>> {
+///     Ok(task::spawn(|| 42).join().map_err(io::Error::from)?)
+/// }
+///
+/// assert_eq!(ropewalk::run(answer).unwrap(), 42);
+/// ```
 #[non_exhaustive]
 pub enum JoinError {
     /// It panicked; this is the payload.

@@ -41,7 +41,7 @@ pub(crate) struct LaterCall {
 
 #[track_caller]
 pub(crate) fn call_at(deadline: Nanos, call: Box<dyn FnOnce()>) -> LaterCall {
-    let core = here::lend_core().unwrap_or_else(|| here::no_runtime());
+    let core = here::need_core();
     LaterCall { timer: core.timers().set(deadline, Target::Call(call)), core: Rc::downgrade(core.presence()) }
 }
 

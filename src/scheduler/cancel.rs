@@ -36,7 +36,8 @@ impl<'a> CancelScope<'a> {
         super::instant(self.frame.deadline())
     }
 
-    /// Sets the deadline anew, or takes it away.
+    /// Sets the deadline anew, or takes it away. One that has passed cancels at the next look at the clock; once the scope
+    /// is cancelled nothing takes that back.
     pub fn set_deadline(&self, deadline: Option<Instant>) {
         self.frame.set_deadline(super::moment(deadline));
         if deadline.is_some_and(|deadline| deadline <= super::now()) {

@@ -42,6 +42,21 @@ pub(super) fn lend_core<'a>() -> Option<&'a Core> {
     unsafe { core().as_ref() }
 }
 
+/// The scheduler of this thread, for calls that need one.
+///
+/// # Panics
+///
+/// Outside of `run`, at the caller's place.
+#[inline]
+#[track_caller]
+pub(super) fn need_core<'a>() -> &'a Core {
+    // Not by a closure, which would be the place that the panic names.
+    match lend_core() {
+        Some(core) => core,
+        None => no_runtime(),
+    }
+}
+
 /// The running task, for code that runs in it.
 pub(super) fn lend_task<'a>() -> Option<&'a Record> {
     // SAFETY: the running task is alive, and no caller keeps the reference.
@@ -63,5 +78,5 @@ pub(super) fn set_core(core: *const Core) {
 #[inline(never)]
 #[track_caller]
 pub(super) fn no_runtime() -> ! {
-    panic!("there is no scheduler on this thread: call this inside ropewalk::run")
+    panic!("no runtime runs on this thread: call this inside ropewalk::run")
 }

@@ -74,11 +74,6 @@ pub(crate) fn all_info() -> Vec<info::TaskInfo> {
     tasks.into_iter().map(|seen| seen.info).collect()
 }
 
-#[track_caller]
-fn core() -> &'static core::Core {
-    here::lend_core().unwrap_or_else(|| here::no_runtime())
-}
-
 /// Who has just failed: the name of the running task, where it was spawned, whether a wait of its was cancelled, and
 /// whether that was because the task was cancelled by itself.
 pub(crate) fn failing_task() -> (Option<String>, &'static Location<'static>, bool, bool) {
@@ -89,19 +84,19 @@ pub(crate) fn failing_task() -> (Option<String>, &'static Location<'static>, boo
 /// Parks the running task until all others wait.
 #[track_caller]
 pub(crate) fn wait_until_all_wait() -> Result<(), Cancelled> {
-    core().blocked().wait(&lowlevel::Why::new("all others to wait"))
+    here::need_core().blocked().wait(&lowlevel::Why::new("all others to wait"))
 }
 
 /// A number below `bound`, by the runtime's seed.
 #[track_caller]
 pub(crate) fn random(bound: usize) -> usize {
-    core().dice().below(bound)
+    here::need_core().dice().below(bound)
 }
 
 /// Sets a virtual clock forward. False if the clock is real.
 #[track_caller]
 pub(crate) fn advance(by: Duration) -> bool {
-    let clock = core().clock();
+    let clock = here::need_core().clock();
     if clock.is_virtual() {
         clock.advance_to(clock.after(by));
     }
@@ -140,28 +135,31 @@ pub(crate) fn effective_deadline() -> Option<Instant> {
 /// As an `Instant`, also where it is as far as never.
 #[track_caller]
 pub(crate) fn moment_as_instant(moment: Nanos) -> Instant {
-    core().clock().instant(moment)
+    here::need_core().clock().instant(moment)
 }
 
 /// Now, by the runtime's clock.
 #[track_caller]
 pub(crate) fn now() -> Instant {
-    let clock = core().clock();
+    let clock = here::need_core().clock();
     clock.instant(clock.now())
 }
 
 /// `delay` from now.
 #[track_caller]
 pub(crate) fn after(delay: Duration) -> Nanos {
-    core().clock().after(delay)
+    here::need_core().clock().after(delay)
 }
 
 #[track_caller]
 pub(crate) fn instant(moment: Nanos) -> Option<Instant> {
-    (moment != NEVER).then(|| core().clock().instant(moment))
+    if moment == NEVER { None } else { Some(here::need_core().clock().instant(moment)) }
 }
 
 #[track_caller]
 pub(crate) fn moment(instant: Option<Instant>) -> Nanos {
-    instant.map_or(NEVER, |instant| core().clock().moment(instant))
+    match instant {
+        Some(instant) => here::need_core().clock().moment(instant),
+        None => NEVER,
+    }
 }

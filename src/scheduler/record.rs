@@ -167,9 +167,8 @@ impl<F: FnOnce() -> Result<T, JoinError>, T> TaskCell<F, T> {
     unsafe fn run(record: *const Record) {
         // Taken out where it is used, so that large captures are not moved about on the stack.
         // SAFETY: a task that has not run holds its closure, and it is taken once.
-        let closure = || unsafe {
-            ManuallyDrop::into_inner(ptr::read(&raw const (*Self::payload(record)).closure))
-        };
+        let closure =
+            || unsafe { ManuallyDrop::into_inner(ptr::read(&raw const (*Self::payload(record)).closure)) };
         // SAFETY: alive, says the caller.
         let result = match unsafe { (*record).branch.effective() } {
             None => match panic::catch_unwind(AssertUnwindSafe(|| closure()())) {

@@ -73,27 +73,62 @@ impl Gate {
 ///
 /// While there is one, a runtime whose tasks all wait is not taken to be in deadlock: a message could come.
 ///
+/// What is sent can hold no `Rc` and borrow nothing; what it is for, it finds in a `thread_local!`, for it runs on the
+/// runtime's thread. Here a thread feeds a queue that tasks wait at:
+///
 /// ```
-/// use ropewalk::lowlevel;
-/// use std::cell::Cell;
+/// use ropewalk::Cancelled;
+/// use ropewalk::lowlevel::{self, WaitList, Why};
+/// use std::cell::RefCell;
+/// use std::collections::VecDeque;
+/// use std::rc::Rc;
 /// use std::thread;
 ///
-/// let sum = ropewalk::run(|| {
-///     let remote = lowlevel::remote();
-///     let worker = thread::spawn(move || remote.run(|| 20 + 22));    // Runs here, as a task.
-///     ropewalk::time::sleep(std::time::Duration::from_millis(1)).unwrap();
-///     while !worker.is_finished() {
-///         ropewalk::task::yield_now();
+/// #[derive(Default)]
+/// struct Inbox {
+///     numbers: RefCell<VecDeque<u32>>,
+///     waiting: WaitList<u32>,
+/// }
+///
+/// impl Inbox {
+///     fn put(&self, number: u32) {
+///         if let Err(number) = self.waiting.wake_one(number) {
+///             self.numbers.borrow_mut().push_back(number);       // Nobody waits.
+///         }
 ///     }
-///     worker.join().unwrap()
+///
+///     fn take(&self) -> Result<u32, Cancelled> {
+///         let first = self.numbers.borrow_mut().pop_front();
+///         first.map_or_else(|| self.waiting.wait(&Why::new("number")), Ok)
+///     }
+/// }
+///
+/// thread_local! {
+///     static INBOX: Rc<Inbox> = Rc::default();
+/// }
+///
+/// let sum: Result<u32, Cancelled> = ropewalk::run(|| {
+///     let inbox = INBOX.with(Rc::clone);
+///     let remote = lowlevel::remote();
+///     thread::spawn(move || {
+///         for number in 1..=3 {
+///             remote.post(move || INBOX.with(|inbox| inbox.put(number))).unwrap();
+///         }
+///     });
+///     (0..3).map(|_| inbox.take()).sum()
 /// });
-/// assert_eq!(sum, Ok(42));
+/// assert_eq!(sum, Ok(6));
 /// ```
+///
+/// A task that joins a *thread* blocks all tasks, and for ever if that thread waits for one of them: join threads outside of
+/// [`run`](crate::run), or have them say that they are done.
 pub struct Remote {
     gate: Arc<Gate>,
 }
 
 /// The runtime is gone; this is what it was to do.
+///
+/// Where the closure is not wanted back, `map_err(RemoteError::from)` makes it an error that is `Sync`.
 pub struct Gone(pub Box<dyn FnOnce() + Send>);
 
 impl fmt::Debug for Gone {
@@ -110,6 +145,12 @@ impl fmt::Display for Gone {
 
 impl std::error::Error for Gone {}
 
+impl From<Gone> for RemoteError {
+    fn from(_: Gone) -> RemoteError {
+        RemoteError::Gone
+    }
+}
+
 /// A handle for other threads to the runtime that this code runs under.
 ///
 /// # Panics
@@ -117,15 +158,7 @@ impl std::error::Error for Gone {}
 /// Outside of [`run`](crate::run).
 #[track_caller]
 pub fn remote() -> Remote {
-    with_core(|core| Remote::to(core.gate().clone()))
-}
-
-#[track_caller]
-fn with_core<R>(look: impl FnOnce(&Core) -> R) -> R {
-    match here::lend_core() {
-        Some(core) => look(core),
-        None => here::no_runtime(),
-    }
+    Remote::to(here::need_core().gate().clone())
 }
 
 impl Remote {
@@ -137,6 +170,7 @@ impl Remote {
     /// Has `call` run on the runtime's thread, after what was posted before and between the steps of tasks.
     ///
     /// It must be short, and cannot wait: that is for [`spawn`](Remote::spawn). A panic goes to the runtime's hook.
+    /// It runs in no task; how it finds what it is for stands [above](Remote).
     ///
     /// # Errors
     ///
@@ -164,7 +198,7 @@ impl Remote {
             };
             drop(handle::spawn_from(spawned, task, Options::default()));
         };
-        self.post(call).map_err(|_| RemoteError::Gone)?;
+        self.post(call)?;
         Ok(RemoteTask { result: receiver })
     }
 
@@ -257,7 +291,7 @@ impl<T> RemoteTask<T> {
     }
 }
 
-/// A [`Ticket`] that another thread can spend.
+/// A [`Ticket`] that another thread can spend. While there is one, no deadlock is found: see [`Remote`].
 pub struct RemoteTicket<T> {
     remote: Remote,
     /// Where the ticket itself is kept; `None` once it was spent.
@@ -285,8 +319,14 @@ impl<T: Send + 'static> Ticket<T> {
     /// });
     /// assert_eq!(answer, Ok(42));
     /// ```
+    ///
+    /// # Panics
+    ///
+    /// Outside of [`run`](crate::run).
+    #[track_caller]
     pub fn into_remote(self) -> RemoteTicket<T> {
-        let (remote, key) = with_core(|core| (Remote::to(core.gate().clone()), core.keep(Box::new(self))));
+        let core: &Core = here::need_core();
+        let (remote, key) = (Remote::to(core.gate().clone()), core.keep(Box::new(self)));
         RemoteTicket { remote, key: Some(key), values: PhantomData }
     }
 }
@@ -300,13 +340,13 @@ impl<T: Send + 'static> RemoteTicket<T> {
     pub fn wake(mut self, value: T) -> Result<(), RemoteError> {
         let key = self.key.take().expect("it is spent once");
         let spend = move || {
-            let kept = with_core(|core| core.give_up(key));
+            let kept = here::need_core().give_up(key);
             if let Some(ticket) = kept.and_then(|kept| kept.downcast::<Ticket<T>>().ok()) {
                 // The wait may be over: then nobody wants the value.
                 let _ = ticket.wake(value);
             }
         };
-        self.remote.post(spend).map_err(|_| RemoteError::Gone)
+        self.remote.post(spend).map_err(RemoteError::from)
     }
 }
 
@@ -314,7 +354,7 @@ impl<T> Drop for RemoteTicket<T> {
     fn drop(&mut self) {
         if let Some(key) = self.key {
             // If the runtime is gone, so is the ticket.
-            let _ = self.remote.post(move || drop(with_core(|core| core.give_up(key))));
+            let _ = self.remote.post(move || drop(here::need_core().give_up(key)));
         }
     }
 }

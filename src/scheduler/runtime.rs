@@ -13,7 +13,7 @@ use std::{env, io};
 use super::core::{Config, Core};
 use super::here;
 use super::record::{Birth, Extras, State, TaskId};
-use super::unhandled::Unhandled;
+use super::unhandled::{DEADLOCK, Problem, Unhandled};
 use crate::error::JoinError;
 use crate::generator::mark::{self, Mark};
 use crate::report;
@@ -108,7 +108,7 @@ impl<T> fmt::Display for RunError<T> {
             }
             RunError::NoStack(error) => write!(f, "the first task could not begin: {error}"),
             RunError::Deadlock { report, .. } => {
-                write!(f, "deadlock: all tasks wait, and nothing is left that could wake one\n{report}")
+                write!(f, "{DEADLOCK}\n{report}")
             }
         }
     }
@@ -165,7 +165,7 @@ impl Runtime {
     ///
     /// # Panics
     ///
-    /// With the panic of `first`.
+    /// With the panic of `first`. If that came of a deadlock, [`Builder::on_unhandled`] is told who waited for what.
     #[track_caller]
     pub fn try_run<T>(&self, first: impl FnOnce() -> T) -> Result<T, RunError<T>> {
         if !here::core().is_null() {
@@ -177,7 +177,13 @@ impl Runtime {
         match (result, core.deadlock()) {
             (Ok(value), None) => Ok(value),
             (Ok(value), Some(report)) => Err(RunError::Deadlock { report: report.to_owned(), value }),
-            (Err(JoinError::Panicked(payload)), _) => panic::resume_unwind(payload),
+            (Err(JoinError::Panicked(payload)), deadlock) => {
+                // As where the first task unwraps the wait that failed: the panic does not say who waited for what.
+                if let Some(report) = deadlock {
+                    core.unhandled(None, Problem::Deadlock(report));
+                }
+                panic::resume_unwind(payload)
+            }
             (Err(JoinError::NoStack(error)), _) => Err(RunError::NoStack(error)),
             (Err(error), _) => unreachable!("nothing cancels the first task before it begins: {error}"),
         }
@@ -255,7 +261,10 @@ impl Builder {
     #[track_caller]
     pub fn stack_size(mut self, bytes: usize) -> Builder {
         let shape = Shape::new(bytes, stack::DEFAULT_GUARD_SIZE);
-        self.config.shape = Some(shape.unwrap_or_else(|error| panic!("{error}")));
+        match shape {
+            Ok(shape) => self.config.shape = Some(shape),
+            Err(error) => panic!("{error}"),
+        }
         self
     }
 

@@ -19,6 +19,9 @@ use crate::error::Cancelled;
 use crate::generator::mark::{self, Mark};
 
 /// The right to wake one wait of one task, with a value.
+///
+/// To drop it ends nothing: the task waits until it is cancelled, or for ever, which may be found to be a deadlock. Whoever
+/// may have no answer sends that as a value, such as `None`.
 pub struct Ticket<T> {
     task: TaskRef,
     wait: u64,

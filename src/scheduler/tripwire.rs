@@ -36,7 +36,7 @@ impl Core {
 /// Counts moments from now on; at number `at`, counted from zero, `then` is called, in no task.
 #[track_caller]
 pub(crate) fn set_tripwire(at: usize, then: Box<dyn FnOnce()>) {
-    let core = here::lend_core().unwrap_or_else(|| here::no_runtime());
+    let core = here::need_core();
     assert!(core.config.debug, "moments are counted in debug mode only");
     core.tripwire().passed.set(0);
     core.tripwire().at.set(at);
@@ -45,7 +45,7 @@ pub(crate) fn set_tripwire(at: usize, then: Box<dyn FnOnce()>) {
 
 /// Takes it away, and says how many moments there were.
 pub(crate) fn take_tripwire() -> usize {
-    let core = here::lend_core().unwrap_or_else(|| here::no_runtime());
+    let core = here::need_core();
     drop(core.tripwire().then.take());
     core.tripwire().passed.get()
 }

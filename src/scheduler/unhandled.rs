@@ -22,6 +22,9 @@ pub struct Unhandled<'a> {
     pub runtime: Option<&'a str>,
 }
 
+/// The head of a report of who waited for what.
+pub(super) const DEADLOCK: &str = "deadlock: all tasks wait, and nothing is left that could wake one";
+
 /// What happened, in an [`Unhandled`].
 #[derive(Debug)]
 #[non_exhaustive]
@@ -38,6 +41,9 @@ pub enum Problem<'a> {
     /// At the end of `run`, tasks waited under shields for what cannot come. Their waits were failed. This is who waited
     /// for what.
     StuckAtEnd(&'a str),
+    /// All tasks waited for one another, and when their waits had failed the first task panicked: that comes out of
+    /// [`run`](crate::run), and this is who waited for what.
+    Deadlock(&'a str),
     /// Debug mode: a task ran for so long without a call that switches.
     SlowStep(Duration),
     /// Debug mode: so many waits of a task have failed in a row, and it goes on waiting.
@@ -105,7 +111,10 @@ impl fmt::Display for Unhandled<'_> {
                 f.write_str("was still there when the first task ended, and was cancelled")?;
                 self.write_state(f)
             }
-            Problem::StuckAtEnd(report) => write!(f, "these tasks ignored the end of run:\n{report}"),
+            Problem::StuckAtEnd(report) => {
+                write!(f, "these tasks ignored the end of run:\n{}", report.trim_end())
+            }
+            Problem::Deadlock(report) => write!(f, "{DEADLOCK}\n{}", report.trim_end()),
             Problem::SlowStep(took) => {
                 write!(f, "ran for {took:?} without a call that switches")?;
                 self.write_state(f)

@@ -45,7 +45,10 @@ impl Builder {
     #[track_caller]
     pub fn stack_size(mut self, bytes: usize) -> Builder {
         let shape = Shape::new(bytes, stack::DEFAULT_GUARD_SIZE);
-        self.shape = Some(shape.unwrap_or_else(|error| panic!("{error}")));
+        match shape {
+            Ok(shape) => self.shape = Some(shape),
+            Err(error) => panic!("{error}"),
+        }
         self
     }
 

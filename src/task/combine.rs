@@ -110,7 +110,8 @@ pub struct Race<'scope, 'env, T> {
 
 /// Runs tasks side by side and returns what the first one to end returns. The others are cancelled *and* waited for.
 ///
-/// They may borrow. What the losers return is dropped.
+/// They may borrow. What the losers return is dropped. An error wins too, if it comes first: for the first *success*,
+/// start the tasks and use [`wait_until`].
 ///
 /// ```
 /// use ropewalk::{task, time};
@@ -162,7 +163,9 @@ fn why_nothing_begins() -> Option<Cancelled> {
 }
 
 impl<'scope, T> Race<'scope, '_, T> {
-    /// Adds a task.
+    /// Adds a task. It begins after the tasks that are ready now, as with [`Scope::spawn`].
+    ///
+    /// The handle is for cancelling this one alone: what the task returns is the race's.
     #[track_caller]
     pub fn add(&self, task: impl FnOnce() -> T + 'scope) -> ScopedJoinHandle<'scope, ()>
     where
@@ -230,6 +233,10 @@ pub struct Waited {
 /// });
 /// ```
 ///
+/// # Cancellation
+///
+/// A wait that is cancelled leaves the tasks alone.
+///
 /// # Errors
 ///
 /// [`Cancelled`].
@@ -257,6 +264,10 @@ pub fn wait<T>(tasks: &[impl AsRef<Handle<T>>], until: Until) -> Result<Waited, 
 ///     assert!(waited.unwrap().done.contains(&1));
 /// });
 /// ```
+///
+/// # Cancellation
+///
+/// A wait that is cancelled leaves the tasks alone.
 ///
 /// # Errors
 ///
@@ -290,6 +301,7 @@ pub fn wait_until<T>(
 }
 
 /// The results of tasks in the order in which they end: see [`as_completed`].
+#[must_use = "it waits only when it is asked for the next one"]
 pub struct AsCompleted<'a, T> {
     tasks: Vec<&'a Handle<T>>,
     ends: Ends<'a, T>,

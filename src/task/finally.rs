@@ -9,6 +9,7 @@ use crate::scheduler::{self, FrameKind, with_frame};
 ///
 /// `cleanup` runs outside of unwinding and under a [`shield`](super::shield): it may wait, also when `body` was cancelled or
 /// has panicked. It should not wait for long for others: [`finally_within`] gives it a time.
+/// It returns nothing, so that nothing of it is lost unseen: what fails in `cleanup` is dealt with inside of it, not by `?`.
 ///
 /// ```
 /// use ropewalk::{task, time};
@@ -38,6 +39,10 @@ pub fn finally<T>(body: impl FnOnce() -> T, cleanup: impl FnOnce()) -> T {
 }
 
 /// As [`finally`]; after `grace` the waits of `cleanup` fail.
+///
+/// # Panics
+///
+/// As [`finally`].
 #[track_caller]
 pub fn finally_within<T>(grace: Duration, body: impl FnOnce() -> T, cleanup: impl FnOnce()) -> T {
     run(body, Some(grace), cleanup)

@@ -32,6 +32,66 @@
 //!
 //! Whatever waits returns a [`Result`]: in a scope that has been cancelled it fails with [`Cancelled`],
 //! again and again until the scope is left. A wait that fails had no effect. See [`cancel_scope`].
+//!
+//! # Errors
+//!
+//! `?` in a closure turns errors into *some* type, and the compiler has to learn which. Where nothing after a scope says it,
+//! the `Ok` at the end of its body does. A loop that starts tasks moves what each has for itself, and lends the rest:
+//!
+//! ```
+//! use ropewalk::{Cancelled, task, time};
+//! use std::cell::Cell;
+//! use std::time::Duration;
+//!
+//! ropewalk::run(|| {
+//!     let slept = Cell::new(0);
+//!     let result = task::try_scope(|s| {
+//!         let slept = &slept;                                    // A reference: it is moved in its place.
+//!         for ms in [1, 2, 3] {
+//!             s.spawn(move || {                                  // `ms` is the loop's, so `move`.
+//!                 time::sleep(Duration::from_millis(ms))?;
+//!                 Ok(slept.set(slept.get() + ms))
+//!             });
+//!         }
+//!         Ok::<_, Cancelled>(())                                 // The error of all tasks of this scope.
+//!     });
+//!     result.unwrap();
+//!     assert_eq!(slept.get(), 6);
+//! });
+//! ```
+//!
+//! An error of your own has to come from [`Cancelled`], for `?` after waits, and from what becomes of a scope:
+//!
+//! ```
+//! use ropewalk::{Cancelled, ErrorGroup, task};
+//!
+//! #[derive(Debug, PartialEq)]
+//! enum Failed {
+//!     Cancelled,
+//!     TooLong(usize),
+//! }
+//!
+//! impl From<Cancelled> for Failed {
+//!     fn from(_: Cancelled) -> Failed {
+//!         Failed::Cancelled
+//!     }
+//! }
+//!
+//! fn check(words: &[&str]) -> Result<(), Failed> {
+//!     task::try_scope(|s| {
+//!         for word in words {
+//!             s.spawn(move || {
+//!                 task::checkpoint()?;
+//!                 if word.len() > 5 { Err(Failed::TooLong(word.len())) } else { Ok(()) }
+//!             });
+//!         }
+//!         Ok(())
+//!     })
+//!     .map_err(ErrorGroup::into_first)                           // `io::Error` and `Cancelled` need no more than `?`.
+//! }
+//!
+//! ropewalk::run(|| assert_eq!(check(&["oakum", "marline"]), Err(Failed::TooLong(7))));
+//! ```
 
 mod builder;
 mod cancel;

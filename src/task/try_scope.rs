@@ -64,7 +64,9 @@ pub struct TryScope<'scope, 'env: 'scope, E> {
 ///
 /// # Errors
 ///
-/// The errors of all tasks and of the body, in the order in which they ended.
+/// The errors of all tasks and of the body, in the order in which they ended. [`ErrorGroup::first`] is what it is all
+/// about, and where `?` turns the group into an [`io::Error`](std::io::Error) or a [`Cancelled`] it becomes that. When the
+/// compiler cannot tell `E`: see [`task`](super#errors).
 ///
 /// # Panics
 ///

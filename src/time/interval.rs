@@ -8,7 +8,8 @@ use crate::error::Cancelled;
 /// Later than any program runs: a hundred years.
 const NEVER: Duration = Duration::from_secs(60 * 60 * 24 * 365 * 100);
 
-/// Ticks at regular times. See [`interval`].
+/// Ticks at regular times, when it is waited for. See [`interval`].
+#[must_use = "it does nothing but in `tick`"]
 #[derive(Clone, Debug)]
 pub struct Interval {
     next: Instant,
@@ -65,7 +66,6 @@ pub fn interval_at(first: Instant, period: Duration) -> Interval {
 
 impl Interval {
     /// What to do about ticks that were missed.
-    #[must_use]
     pub fn missed(mut self, missed: Missed) -> Interval {
         self.missed = missed;
         self

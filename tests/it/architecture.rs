@@ -144,6 +144,13 @@ fn unsafe_code_stands_in_the_files_that_are_documented() {
         let file = line.trim_start_matches("## `").split('`').next().unwrap();
         assert!(with_unsafe.contains(file), "docs/unsafe.md describes {file}, which has no unsafe code");
     }
+    for section in documented.split("\n## `").skip(1) {
+        let file = section.split('`').next().unwrap();
+        let file_again = format!("\n## `{file}`");
+        assert_eq!(documented.matches(&file_again).count(), 1, "{file} has one section in docs/unsafe.md");
+        let names_a_test = section.split("\n# ").next().unwrap().contains("::");
+        assert!(names_a_test, "docs/unsafe.md names no test for {file}");
+    }
 }
 
 /// Every test that `document` names between backticks, as `module::test`, exists.

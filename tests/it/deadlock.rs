@@ -255,6 +255,19 @@ fn a_deadlock_does_not_lose_the_panic_of_the_first_task() {
 }
 
 #[test]
+fn who_waited_for_what_is_told_although_the_first_task_panics_of_it() {
+    let told = Rc::new(RefCell::new(String::new()));
+    let hook = told.clone();
+    let runtime = Runtime::builder().on_unhandled(move |event| {
+        assert!(matches!(event.problem, Problem::Deadlock(_)), "{event}");
+        *hook.borrow_mut() = event.to_string();
+    });
+    panic_text(|| runtime.build().run(|| WaitList::<()>::new().wait(&Why::new("nobody")).unwrap()));
+    assert!(told.borrow().starts_with("deadlock: all tasks wait"), "{}", told.borrow());
+    assert!(line_of(&told.borrow(), "task 1 ").contains("waits for nobody"), "{}", told.borrow());
+}
+
+#[test]
 fn places_of_waits_are_the_callers_whatever_waits() {
     let never = Rc::new(WaitList::<()>::new());
     let mut places = Vec::new();

@@ -534,7 +534,7 @@ fn a_runtime_in_a_runtime_is_refused() {
 /// S4.9.
 #[test]
 fn what_needs_a_runtime_says_so_outside_of_one() {
-    let expected = "there is no scheduler on this thread: call this inside ropewalk::run";
+    let expected = "no runtime runs on this thread: call this inside ropewalk::run";
     assert_eq!(panic_text(|| task::spawn(|| ())), expected);
     assert_eq!(panic_text(|| time::sleep(seconds(1))), expected);
     assert_eq!(panic_text(|| task::scope(|_| ())), expected);

@@ -1,4 +1,4 @@
-//! The switch of corosensei: all that is known of that crate stands in this file.
+//! The switch of corosensei: all that is known of that crate stands in this file, but for how it tells Valgrind of stacks.
 #![allow(unsafe_code)]
 
 use std::num::NonZeroUsize;
