@@ -22,7 +22,8 @@ instructions() { # operation n
 [ $# -gt 0 ] || set -- nothing \
     corosensei-send-0 ropewalk-send-0 corosensei-send-1 ropewalk-send-1 \
     corosensei-next-0 ropewalk-next-0 corosensei-next-1 ropewalk-next-1 \
-    boxed-create corosensei-create ropewalk-create ropewalk-unstarted
+    boxed-create corosensei-create ropewalk-create ropewalk-unstarted \
+    task-yield task-spawn-join task-spawn-only task-wait-wake task-timeout task-cancel-scope task-scope-empty
 
 for operation; do
     difference=$(($(instructions "$operation" $many) - $(instructions "$operation" $few)))
