@@ -170,37 +170,56 @@ impl Branch {
     ///
     /// As for [`cancel`](Branch::cancel).
     unsafe fn spread(top: *const Branch, core: &Core, reason: Reason, through_shields: bool) {
-        let mut at = top;
-        loop {
+        let (mut at, mut depth) = (top, 0);
+        while !at.is_null() {
             // SAFETY: whatever hangs on a living branch is alive. Waking a task runs nothing and changes no branch.
             unsafe {
                 let spared = (*at).shield.get() || (*at).effective.get().is_some();
-                if at == top || through_shields || !spared {
+                let reached = at == top || through_shields || !spared;
+                if reached {
                     if (*at).effective.get().is_none() {
                         (*at).effective.set(Some(reason));
                     }
                     core.cancel_wait(Branch::owner(at), at);
-                    let child = (*at).children.first();
-                    if !child.is_null() {
-                        at = child.cast();
-                        continue;
-                    }
                 }
-                // Not recursively: branches can hang on one another deeper than a stack goes.
-                loop {
-                    if at == top {
-                        return;
-                    }
-                    let parent = (*at).parent.get();
-                    let next = (*parent).children.after(at.cast());
-                    if !next.is_null() {
-                        at = next.cast();
-                        break;
-                    }
-                    at = parent;
-                }
+                at = Branch::after(at, top, reached, &mut depth);
             }
         }
+    }
+
+    /// The branch after `at` in the tree under `top`, those outside before what hangs on them; null after the last one.
+    /// What hangs on `at` is left out unless it is to be entered. Keeps count of the depth.
+    ///
+    /// Not recursive: branches can hang on one another deeper than a stack goes.
+    ///
+    /// # Safety
+    ///
+    /// `top` must be alive, and `at` hang under it, or be it.
+    #[inline]
+    unsafe fn after(
+        mut at: *const Branch,
+        top: *const Branch,
+        enter: bool,
+        depth: &mut usize,
+    ) -> *const Branch {
+        // SAFETY: whatever hangs on a living branch is alive.
+        unsafe {
+            let child = (*at).children.first();
+            if enter && !child.is_null() {
+                *depth += 1;
+                return child.cast();
+            }
+            while at != top {
+                let parent = (*at).parent.get();
+                let next = (*parent).children.after(at.cast());
+                if !next.is_null() {
+                    return next.cast();
+                }
+                *depth -= 1;
+                at = parent;
+            }
+        }
+        ptr::null()
     }
 
     /// The task whose waits stand under `this`; null for a trunk.
@@ -226,28 +245,10 @@ impl Branch {
     /// As for [`cancel`](Branch::cancel); `visit` must not change the tree.
     pub(super) unsafe fn visit(top: *const Branch, visit: &mut dyn FnMut(*const Branch, usize)) {
         let (mut at, mut depth) = (top, 0);
-        loop {
-            // SAFETY: whatever hangs on a living branch is alive.
-            unsafe {
-                visit(at, depth);
-                let child = (*at).children.first();
-                if !child.is_null() {
-                    (at, depth) = (child.cast(), depth + 1);
-                    continue;
-                }
-                loop {
-                    if at == top {
-                        return;
-                    }
-                    let parent = (*at).parent.get();
-                    let next = (*parent).children.after(at.cast());
-                    if !next.is_null() {
-                        at = next.cast();
-                        break;
-                    }
-                    (at, depth) = (parent, depth - 1);
-                }
-            }
+        while !at.is_null() {
+            visit(at, depth);
+            // SAFETY: it hangs under `top`, which is alive.
+            at = unsafe { Branch::after(at, top, true, &mut depth) };
         }
     }
 }

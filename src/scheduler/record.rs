@@ -534,7 +534,7 @@ fn leave_extras(record: &Record) {
     }
     let held = record.with_extras(|extras| extras.map_or(0, |extras| extras.held));
     if held > 0 {
-        super::core::tell_held(record, held);
+        super::life::tell_held(record, held);
     }
 }
 

@@ -1,0 +1,215 @@
+//! The loop that drives all tasks of a thread, one step after another.
+//!
+//! A round: up to [`BATCH`] steps of ready tasks, in the order in which they became ready; then a look around, at the clock,
+//! the timers that are due and the mail of other threads. If nobody is ready after that, the thread sleeps until a timer
+//! is due or somebody rings; if neither can happen, all tasks wait for one another.
+//!
+//! Invariant: the loop ends when no task is left.
+#![allow(unsafe_code)]
+
+use std::time::{Duration, Instant};
+
+use super::branch::Branch;
+use super::core::{Core, Target};
+use super::frame::Frame;
+use super::here;
+use super::record::{Record, State};
+use super::remote::Message;
+use super::timers::Timers;
+use super::unhandled::Problem;
+use crate::clock::NEVER;
+use crate::error::Reason;
+use crate::generator::switch::Turn;
+
+/// Steps between two looks around: enough to make reading the clock cheap, few enough to be prompt.
+const BATCH: usize = 64;
+
+impl Core {
+    /// Runs tasks until `done`.
+    pub(super) fn run_until(&self, done: impl Fn() -> bool) {
+        while !done() {
+            for _ in 0..BATCH {
+                if self.queue.is_empty() {
+                    break;
+                }
+                let task = match &self.chance {
+                    None => self.queue.pop(),
+                    Some(chance) => self.queue.pop_at(chance.below(self.queue.len())),
+                };
+                // SAFETY: what is in the queue is alive, and has been told so by its state.
+                unsafe { self.step(task) };
+            }
+            self.look_around();
+            if self.queue.is_empty() && !done() {
+                self.idle();
+            }
+        }
+    }
+
+    /// # Safety
+    ///
+    /// `task` must come from the queue.
+    #[inline(always)]
+    pub(super) unsafe fn step(&self, task: *const Record) {
+        here::set_task(task);
+        // SAFETY: alive, says the caller; what comes from the queue is `New` or `Ready`.
+        unsafe {
+            let hot = match (*task).hot.get() {
+                hot if hot.is_null() => match self.begin(task) {
+                    Some(hot) => hot,
+                    None => return,
+                },
+                hot => hot,
+            };
+            (*task).state.set(State::Running);
+            let turn = if self.config.debug {
+                self.timed(task, || (*(*hot).fiber.get()).resume())
+            } else {
+                (*(*hot).fiber.get()).resume()
+            };
+            if let Turn::Returned(()) = turn {
+                self.end(task, hot);
+            }
+        }
+    }
+
+    #[cold]
+    fn timed<R>(&self, task: *const Record, step: impl FnOnce() -> R) -> R {
+        self.pass_moment();
+        // SAFETY: it is alive, for it has come from the queue.
+        self.live.note_step(unsafe { &*task });
+        let began = Instant::now();
+        let result = step();
+        let took = began.elapsed();
+        self.live.note_no_step();
+        if took >= self.config.slow_step {
+            // SAFETY: the scheduler's reference is dropped after this.
+            self.unhandled(unsafe { task.as_ref() }, Problem::SlowStep(took));
+        }
+        result
+    }
+
+    fn look_around(&self) {
+        if self.config.debug {
+            self.pass_moment();
+        }
+        let now = self.clock.now();
+        self.seen.set(now);
+        // No more than there are now: a callback may set another one that is due at once.
+        let most = self.timers.borrow().len();
+        for _ in 0..most {
+            let due = self.timers.borrow_mut().pop_due(now);
+            match due {
+                None => break,
+                Some(Target::Wake { task, wait }) => {
+                    // SAFETY: whoever parks with a timer cancels it when the wait is over; a record is alive until then.
+                    unsafe { self.wake(task, wait) };
+                }
+                // SAFETY: a frame that is closed has cancelled its timer.
+                Some(Target::Cancel(branch)) => unsafe { Frame::expire(branch) },
+                Some(Target::Call(call)) => self.outside(call),
+            }
+        }
+        if self.gate.has_mail() {
+            self.read_mail();
+        }
+    }
+
+    #[cold]
+    fn read_mail(&self) {
+        for message in self.gate.take() {
+            self.deliver(message);
+        }
+    }
+
+    pub(super) fn deliver(&self, message: Message) {
+        self.outside(message);
+    }
+
+    /// Nobody is ready. Waits for something that can change that.
+    #[cold]
+    fn idle(&self) {
+        // What is set for never does not count, or a virtual clock would come there.
+        let next = self.timers.borrow().next_deadline().filter(|&deadline| deadline != NEVER);
+        // What a callback has set for at once is due before anybody can say that all wait.
+        let is_due = next.is_some_and(|deadline| deadline <= self.clock.now());
+        if !is_due && !self.blocked.is_empty() {
+            self.blocked.wake_all(());
+            return;
+        }
+        match next {
+            Some(deadline) if self.clock.is_virtual() => self.clock.advance_to(deadline),
+            // Whoever went last may have left a message: who sees that he is gone sees that too.
+            None if !self.gate.can_bring() && !self.gate.has_mail() => self.end_deadlock(),
+            _ => {
+                let now = self.clock.now();
+                let timeout = next.map(|deadline| Duration::from_nanos(deadline.saturating_sub(now)));
+                // A door that is closed does not sleep, and nobody rings.
+                if timeout != Some(Duration::ZERO) && (self.gate.is_closed() || self.gate.fall_asleep()) {
+                    self.idle.wait(timeout);
+                    self.gate.wake_up();
+                }
+            }
+        }
+    }
+
+    /// All tasks wait, and nothing is left that could wake one: cancels first what can be cancelled, then what is shielded.
+    fn end_deadlock(&self) {
+        let report = super::info::report(self);
+        if self.past_shields.get() {
+            crate::report::fatal(&format!("nothing can end the waits of these tasks:\n{report}"));
+        }
+        let again = self.deadlock.get().is_some() || self.ending.get();
+        if self.ending.get() {
+            self.unhandled(None, Problem::StuckAtEnd(&report));
+        } else {
+            let _ = self.deadlock.set(report);
+        }
+        // SAFETY: the top is a field of this.
+        unsafe {
+            if again {
+                self.past_shields.set(true);
+                Branch::cancel_shields(&self.top, self, Reason::Deadlock);
+            } else {
+                Branch::cancel(&self.top, self, Reason::Deadlock);
+            }
+        }
+    }
+
+    /// The first task has ended: says who is left, and cancels them before any of them takes another step.
+    #[cold]
+    pub(super) fn first_task_ends(&self) {
+        self.ending.set(true);
+        for (task, _) in super::info::tasks(self) {
+            self.unhandled(Some(task.record()), Problem::Leftover);
+        }
+        // SAFETY: the trunk is a field of this.
+        unsafe { Branch::cancel(&self.trunk, self, Reason::Shutdown) };
+    }
+
+    /// After the first task: runs those that are left to their end.
+    pub(super) fn wind_up(&self) {
+        self.run_until(|| self.alive.get() == 0);
+        // Whoever was told that their message arrived has it delivered. New tasks are born cancelled now.
+        for message in self.gate.close() {
+            self.deliver(message);
+        }
+        // What is dropped can spawn, and set timers: on with it until nothing is left.
+        loop {
+            self.run_until(|| self.alive.get() == 0);
+            if !self.drop_leftovers() {
+                return;
+            }
+        }
+    }
+
+    /// Callbacks that never came to be due, and what other threads never asked for. False if there was nothing.
+    fn drop_leftovers(&self) -> bool {
+        let timers = std::mem::replace(&mut *self.timers.borrow_mut(), Timers::new());
+        let kept = self.kept.take();
+        let any = !timers.is_empty() || !kept.is_empty();
+        self.outside(|| drop(timers));
+        self.outside(|| drop(kept));
+        any
+    }
+}
