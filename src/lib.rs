@@ -59,8 +59,8 @@ pub mod testing;
 pub mod time;
 
 pub use error::{
-    Cancelled, CloseError, DelegateError, Elapsed, ErrorGroup, Exit, Failure, JoinError, Reason, RemoteError,
-    SendError, StartError, ThrowError,
+    Cancelled, CloseError, DelegateError, Elapsed, ErrorGroup, Exit, Failure, JoinError, Panic, Reason,
+    RemoteError, SendError, StartError, ThrowError,
 };
 pub use generator::pipeline;
 pub use generator::{Generator, State, Step, Yielder, generate};

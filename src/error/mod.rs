@@ -8,4 +8,4 @@ mod task;
 
 pub use generator::{CloseError, DelegateError, Exit, SendError, StartError, ThrowError};
 pub(crate) use task::panic_text;
-pub use task::{Cancelled, Elapsed, ErrorGroup, Failure, JoinError, Reason, RemoteError};
+pub use task::{Cancelled, Elapsed, ErrorGroup, Failure, JoinError, Panic, Reason, RemoteError};

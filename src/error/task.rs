@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::error::Error;
 use std::panic::Location;
+use std::sync::{Mutex, PoisonError};
 use std::{fmt, io};
 
 /// The wait was not carried out, or was taken back: it had no effect. The scope it stands in has been cancelled.
@@ -131,24 +132,20 @@ impl<T> From<Elapsed<T>> for io::Error {
 
 /// Why a task has no result to give.
 ///
-/// It is not `Sync`, for the payload of a panic is not. Where an error has to be (`Box<dyn Error + Send + Sync>`, and crates
-/// like anyhow), make it an [`io::Error`] first, which has the text:
-///
 /// ```
 /// use ropewalk::task;
 /// use std::error::Error;
-/// use std::io;
 ///
 /// fn answer() -> Result<i32, Box<dyn Error + Send + Sync>> {
-///     Ok(task::spawn(|| 42).join().map_err(io::Error::from)?)
+///     Ok(task::spawn(|| 42).join()?)
 /// }
 ///
 /// assert_eq!(ropewalk::run(answer).unwrap(), 42);
 /// ```
 #[non_exhaustive]
 pub enum JoinError {
-    /// It panicked; this is the payload.
-    Panicked(Box<dyn Any + Send>),
+    /// It panicked, with this.
+    Panicked(Panic),
     /// It was cancelled before its first step, and never ran.
     NeverRan(Cancelled),
     /// There was no stack for it: the message names what ran out and the knob.
@@ -170,9 +167,48 @@ impl JoinError {
     /// Goes on with the panic of the task, if that is what happened to it.
     pub fn resume_panic(self) -> JoinError {
         match self {
-            JoinError::Panicked(payload) => std::panic::resume_unwind(payload),
+            JoinError::Panicked(panic) => panic.resume(),
             other => other,
         }
+    }
+}
+
+/// What a task has panicked with.
+///
+/// It is `Sync`, which a payload need not be, so that errors that hold it can be boxed and passed on with `?`.
+pub struct Panic {
+    payload: Mutex<Box<dyn Any + Send>>,
+}
+
+impl Panic {
+    /// For a panic that was caught.
+    pub fn new(payload: Box<dyn Any + Send>) -> Panic {
+        Panic { payload: Mutex::new(payload) }
+    }
+
+    /// The payload, as `std::panic::catch_unwind` gives it.
+    pub fn into_payload(self) -> Box<dyn Any + Send> {
+        self.payload.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Goes on with the panic.
+    pub fn resume(self) -> ! {
+        std::panic::resume_unwind(self.into_payload())
+    }
+
+    /// What it said, if that was a text.
+    pub fn text(&self) -> String {
+        panic_text(&**self.payload.lock().unwrap_or_else(PoisonError::into_inner)).to_owned()
+    }
+
+    pub(crate) fn payload(&mut self) -> &(dyn Any + Send) {
+        &**self.payload.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Panic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Panic").field(&self.text()).finish()
     }
 }
 
@@ -185,7 +221,7 @@ pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> &str {
 impl fmt::Debug for JoinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            JoinError::Panicked(payload) => f.debug_tuple("Panicked").field(&panic_text(&**payload)).finish(),
+            JoinError::Panicked(panic) => f.debug_tuple("Panicked").field(&panic.text()).finish(),
             JoinError::NeverRan(cancelled) => f.debug_tuple("NeverRan").field(cancelled).finish(),
             JoinError::NoStack(error) => f.debug_tuple("NoStack").field(error).finish(),
             JoinError::Failed => f.write_str("Failed"),
@@ -198,7 +234,7 @@ impl fmt::Debug for JoinError {
 impl fmt::Display for JoinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            JoinError::Panicked(payload) => write!(f, "the task panicked: {}", panic_text(&**payload)),
+            JoinError::Panicked(panic) => write!(f, "the task panicked: {}", panic.text()),
             JoinError::NeverRan(_) => f.write_str("the task was cancelled before it began"),
             JoinError::NoStack(error) => write!(f, "the task could not begin: {error}"),
             JoinError::Failed => f.write_str("the task failed, and its scope keeps the error"),
@@ -223,11 +259,7 @@ impl From<JoinError> for io::Error {
         match error {
             JoinError::NoStack(error) => error,
             JoinError::Cancelled(cancelled) => cancelled.into(),
-            // A payload is not `Sync`: only its text goes along.
-            JoinError::Panicked(payload) => {
-                io::Error::other(format!("the task panicked: {}", panic_text(&*payload)))
-            }
-            other => io::Error::other(other.to_string()),
+            other => io::Error::other(other),
         }
     }
 }

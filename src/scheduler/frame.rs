@@ -300,18 +300,18 @@ impl Failed {
     /// What to go on unwinding with: the payload of its panic, or a message.
     pub(crate) fn into_payload(self) -> Box<dyn Any + Send> {
         match self.error {
-            JoinError::Panicked(payload) => payload,
+            JoinError::Panicked(panic) => panic.into_payload(),
             other => Box::new(other.to_string()),
         }
     }
 
     /// Another failure goes before this one: it goes to the hook.
-    pub(crate) fn tell(self) {
+    pub(crate) fn tell(mut self) {
         if let Some(core) = here::lend_core() {
-            core.unhandled(Some(self.task.record()), Problem::from_failure(&self.error));
+            core.unhandled(Some(self.task.record()), Problem::from_failure(&mut self.error));
         }
-        if let JoinError::Panicked(payload) = self.error {
-            crate::report::discard(payload);
+        if let JoinError::Panicked(panic) = self.error {
+            crate::report::discard(panic.into_payload());
         }
     }
 }

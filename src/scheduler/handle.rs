@@ -274,8 +274,8 @@ fn drop_result(record: &Record) {
         match unsafe { here::core().as_ref() } {
             Some(core) => core.tell_failure(record),
             None => {
-                let error = record.take_failure().expect("`end` says that there is one");
-                super::unhandled::Unhandled::new(Some(record), None, None, Problem::from_failure(&error))
+                let mut error = record.take_failure().expect("`end` says that there is one");
+                super::unhandled::Unhandled::new(Some(record), None, None, Problem::from_failure(&mut error))
                     .print();
             }
         }

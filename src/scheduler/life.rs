@@ -172,8 +172,8 @@ impl Core {
         if record.end.get() != End::Failure {
             return;
         }
-        if let Some(error) = record.take_failure() {
-            self.unhandled(Some(record), Problem::from_failure(&error));
+        if let Some(mut error) = record.take_failure() {
+            self.unhandled(Some(record), Problem::from_failure(&mut error));
             self.outside(|| drop(error));
         }
     }

@@ -25,7 +25,7 @@ use super::here;
 use super::hot::Hot;
 use super::local::Locals;
 use super::wait_list::WaitList;
-use crate::error::{Cancelled, JoinError, Reason};
+use crate::error::{Cancelled, JoinError, Panic, Reason};
 use crate::report;
 use crate::stack::Shape;
 
@@ -173,7 +173,7 @@ impl<F: FnOnce() -> Result<T, JoinError>, T> TaskCell<F, T> {
         let result = match unsafe { (*record).branch.effective() } {
             None => match panic::catch_unwind(AssertUnwindSafe(|| closure()())) {
                 Ok(result) => result,
-                Err(payload) => Err(JoinError::Panicked(payload)),
+                Err(payload) => Err(JoinError::Panicked(Panic::new(payload))),
             },
             // Cancelled before its first step: it never runs. Its captures are dropped here, where they may wait.
             Some(reason) => {
@@ -210,7 +210,7 @@ impl<F: FnOnce() -> Result<T, JoinError>, T> TaskCell<F, T> {
                     let dropped = panic::catch_unwind(AssertUnwindSafe(|| drop(value)));
                     if let Err(payload) = dropped {
                         (*Self::payload(record)).failure =
-                            ManuallyDrop::new(Box::new(JoinError::Panicked(payload)));
+                            ManuallyDrop::new(Box::new(JoinError::Panicked(Panic::new(payload))));
                         (*record).end.set(End::Failure);
                     }
                 }

@@ -5,7 +5,7 @@
 #![allow(unsafe_code)]
 
 use std::fmt;
-use std::panic::{self, Location};
+use std::panic::Location;
 use std::rc::Rc;
 use std::time::Duration;
 use std::{env, io};
@@ -177,12 +177,12 @@ impl Runtime {
         match (result, core.deadlock()) {
             (Ok(value), None) => Ok(value),
             (Ok(value), Some(report)) => Err(RunError::Deadlock { report: report.to_owned(), value }),
-            (Err(JoinError::Panicked(payload)), deadlock) => {
+            (Err(JoinError::Panicked(panic)), deadlock) => {
                 // As where the first task unwraps the wait that failed: the panic does not say who waited for what.
                 if let Some(report) = deadlock {
                     core.unhandled(None, Problem::Deadlock(report));
                 }
-                panic::resume_unwind(payload)
+                panic.resume()
             }
             (Err(JoinError::NoStack(error)), _) => Err(RunError::NoStack(error)),
             (Err(error), _) => unreachable!("nothing cancels the first task before it begins: {error}"),

@@ -53,9 +53,9 @@ pub enum Problem<'a> {
 }
 
 impl<'a> Problem<'a> {
-    pub(super) fn from_failure(error: &'a JoinError) -> Problem<'a> {
+    pub(super) fn from_failure(error: &'a mut JoinError) -> Problem<'a> {
         match error {
-            JoinError::Panicked(payload) => Problem::Panicked(&**payload),
+            JoinError::Panicked(panic) => Problem::Panicked(panic.payload()),
             JoinError::NoStack(error) => Problem::NoStack(error),
             _ => Problem::Error("it is kept elsewhere"),
         }

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use super::scope::Scope;
 use super::{ScopedJoinHandle, scope, shield, try_scope};
-use crate::error::{Cancelled, ErrorGroup, JoinError, Reason};
+use crate::error::{Cancelled, ErrorGroup, JoinError, Panic, Reason};
 use crate::scheduler::{self, Ends, FrameKind, Handle, with_frame};
 
 /// Runs all of `tasks` side by side and returns what became of each, in the order in which they were given; Python's
@@ -41,7 +41,12 @@ pub fn gather<F: FnOnce() -> T, T>(tasks: impl IntoIterator<Item = F>) -> Vec<Re
         // A panic that leaves a task would cancel the others.
         let run = |task: F| s.spawn(move || panic::catch_unwind(AssertUnwindSafe(task)));
         let handles: Vec<_> = tasks.into_iter().map(run).collect();
-        shield(|| handles.iter().map(|task| task.join_at(at)?.map_err(JoinError::Panicked)).collect())
+        shield(|| {
+            handles
+                .iter()
+                .map(|task| task.join_at(at)?.map_err(|payload| JoinError::Panicked(Panic::new(payload))))
+                .collect()
+        })
     })
 }
 
@@ -95,7 +100,7 @@ fn value_of<T, E: From<Cancelled>>(task: &Handle<T>, at: &'static Location<'stat
     match task.join_at(at) {
         Ok(value) => Ok(Some(value)),
         Err(JoinError::NeverRan(cancelled) | JoinError::Cancelled(cancelled)) => Err(cancelled.into()),
-        Err(JoinError::Panicked(payload)) => panic::resume_unwind(payload),
+        Err(JoinError::Panicked(panic)) => panic.resume(),
         Err(JoinError::NoStack(error)) => panic!("a task could not begin: {error}"),
         Err(JoinError::Failed | JoinError::Taken) => Ok(None),
     }

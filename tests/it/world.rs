@@ -71,10 +71,7 @@ pub(crate) fn sleep(seconds: u64) -> Result<(), Cancelled> {
 #[track_caller]
 pub(crate) fn panic_of<T>(result: Result<T, JoinError>) -> String {
     match result {
-        Err(JoinError::Panicked(payload)) => match payload.downcast::<String>() {
-            Ok(text) => *text,
-            Err(payload) => (*payload.downcast_ref::<&str>().expect("a panic with a text")).to_owned(),
-        },
+        Err(JoinError::Panicked(panic)) => panic.text(),
         Err(other) => panic!("it did not panic: {other}"),
         Ok(_) => panic!("it did not panic"),
     }

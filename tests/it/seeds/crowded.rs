@@ -416,8 +416,8 @@ impl World {
         match joined {
             Ok(_) => Ok(()),
             Err(JoinError::Cancelled(cancelled)) => level(Err(cancelled)),
-            Err(JoinError::Panicked(payload)) => {
-                assert!(payload.is::<Boom>());
+            Err(JoinError::Panicked(panic)) => {
+                assert!(panic.into_payload().is::<Boom>());
                 Ok(())
             }
             Err(JoinError::NeverRan(_)) => Ok(()),

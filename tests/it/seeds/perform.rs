@@ -183,7 +183,7 @@ impl World {
         });
         match task.join() {
             Ok(done) => done,
-            Err(JoinError::Panicked(payload)) => panic::resume_unwind(payload),
+            Err(JoinError::Panicked(panic)) => panic.resume(),
             Err(JoinError::Cancelled(_)) => {
                 task.cancel();
                 let _ = task::shield(|| task.join());
@@ -241,7 +241,7 @@ impl World {
                 }
                 BodyAct::Join(index) => match tasks[*index].join() {
                     Ok(result) => code(result),
-                    Err(JoinError::Panicked(payload)) => boom(payload).code(),
+                    Err(JoinError::Panicked(panic)) => boom(panic.into_payload()).code(),
                     Err(JoinError::Taken) => TAKEN,
                     Err(JoinError::Failed) => KEPT,
                     Err(JoinError::Cancelled(_)) => return Err(Fault::Cut),
@@ -267,7 +267,7 @@ impl World {
 fn code_of(done: Result<Done, JoinError>) -> u64 {
     match done {
         Ok(done) => outcome_of(done).code(),
-        Err(JoinError::Panicked(payload)) => boom(payload).code(),
+        Err(JoinError::Panicked(panic)) => boom(panic.into_payload()).code(),
         Err(other) => unreachable!("{other}"),
     }
 }
