@@ -798,7 +798,7 @@ fn sigquit_prints_the_tasks_with_their_backtraces_and_the_process_goes_on() {
 fn sigquit_wakes_a_runtime_that_sleeps_and_shows_all_runtimes() {
     let output = in_child("sigquit_wakes_a_runtime_that_sleeps_and_shows_all_runtimes", &[], || {
         inspect::dump_on_sigquit().unwrap();
-        let heard = hear("runtime 'second': 1 task");
+        let heard = hear_all(&["runtime 'first': 1 task", "runtime 'second': 1 task"]);
         let sleeps = |name: &'static str| {
             let heard = heard.clone();
             move || {
