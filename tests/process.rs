@@ -843,6 +843,8 @@ fn sigquit_says_which_runtime_does_not_answer_and_in_debug_mode_which_task() {
             let (heard, begun) = (heard.clone(), begun.clone());
             std::thread::spawn(move || {
                 let hog = move || {
+                    // Has had a turn within this one's.
+                    assert!(task::Builder::new().eager(true).spawn(|| ()).is_finished());
                     begun.wait();
                     while !heard.load(Ordering::SeqCst) {
                         std::hint::spin_loop();

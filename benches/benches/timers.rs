@@ -33,6 +33,7 @@ fn main() -> ExitCode {
     contest.case("a million sleepers");
     contest.enter("ropewalk", of_ropewalk::sleepers);
     contest.enter("tokio LocalRuntime", sleepers::<Tokio>);
+    contest.enter("ropewalk, bare", of_ropewalk::bare);
     contest.enter("tokio, bare", bare::<Tokio>);
     contest.enter("smol LocalExecutor + async-io", sleepers::<Smol>);
     contest.enter("async-io, bare", bare::<Smol>);
@@ -205,7 +206,7 @@ fn timeouts<S: Sleepy>(scale: Scale, others: usize) -> Vec<Figure> {
 
 mod of_ropewalk {
     use ropewalk_benches::tasks::Direct;
-    use ropewalk_benches::tasks::ropewalk::{Ropewalk, sleep, timeout};
+    use ropewalk_benches::tasks::ropewalk::{Ropewalk, call_later, sleep, timeout};
 
     use super::*;
 
@@ -234,6 +235,20 @@ mod of_ropewalk {
     fn wake_all(all: Vec<Task>) {
         all.iter().for_each(Ropewalk::cancel);
         all.into_iter().for_each(Ropewalk::join);
+    }
+
+    /// Callbacks, which take no stack.
+    pub fn bare(scale: Scale) -> Vec<Figure> {
+        let timers = scale.of(MILLION);
+        Ropewalk::run(move || {
+            let durations: Vec<Duration> = durations(timers).collect();
+            let began = Instant::now();
+            let all: Vec<_> = durations.into_iter().map(call_later).collect();
+            let set = nanoseconds_each(began, timers);
+            let began = Instant::now();
+            all.iter().for_each(|timer| assert!(timer.cancel()));
+            vec![(SET, set), (CANCEL, nanoseconds_each(began, timers))]
+        })
     }
 
     pub fn sleepers(scale: Scale) -> Vec<Figure> {

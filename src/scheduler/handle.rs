@@ -109,8 +109,7 @@ pub(crate) unsafe fn spawn_on<T>(
     let birth = birth(&mut options, Location::caller(), frame.barren().is_none());
     if let Some(reason) = frame.barren() {
         // It could not be waited for: it hangs on the trunk, never runs, and is over when this returns.
-        // SAFETY: the closure is dropped before this returns.
-        let task = unsafe { core.stillborn(birth, closure, Cancelled::new(reason)) };
+        let task = core.stillborn(birth, closure, Cancelled::new(reason));
         return Handle { task, result: PhantomData };
     }
     frame.task_begins();

@@ -44,12 +44,8 @@ impl Core {
         }
     }
 
-    /// A task that never runs: it is over when this returns.
-    ///
-    /// # Safety
-    ///
-    /// None: what the closure borrows is not looked at after this.
-    pub(super) unsafe fn stillborn<F: FnOnce() -> Result<T, JoinError>, T>(
+    /// A task that never runs: it is over when this returns, and what the closure borrows is not looked at after it.
+    pub(super) fn stillborn<F: FnOnce() -> Result<T, JoinError>, T>(
         &self,
         birth: Birth,
         closure: F,

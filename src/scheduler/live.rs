@@ -97,14 +97,13 @@ impl Listed {
         Listed(live)
     }
 
-    /// Notes whose turn it is, for [`Live::running`].
-    pub(super) fn note_step(&self, task: &Record) {
-        let step = Step { id: task.id, name: task.name(), spawned: task.spawned };
-        *lock(&self.step) = Some(step);
-    }
-
-    pub(super) fn note_no_step(&self) {
-        *lock(&self.step) = None;
+    /// Notes whose turn it is while `step` runs, for [`Live::running`]. An eager task has its turn within another's.
+    pub(super) fn noting<R>(&self, task: &Record, step: impl FnOnce() -> R) -> R {
+        let turn = Step { id: task.id, name: task.name(), spawned: task.spawned };
+        let before = lock(&self.step).replace(turn);
+        let result = step();
+        *lock(&self.step) = before;
+        result
     }
 }
 

@@ -76,12 +76,10 @@ impl Core {
     #[cold]
     fn timed<R>(&self, task: *const Record, step: impl FnOnce() -> R) -> R {
         self.pass_moment();
-        // SAFETY: it is alive, for it has come from the queue.
-        self.live.note_step(unsafe { &*task });
         let began = Instant::now();
-        let result = step();
+        // SAFETY: it is alive, for it has come from the queue.
+        let result = self.live.noting(unsafe { &*task }, step);
         let took = began.elapsed();
-        self.live.note_no_step();
         if took >= self.config.slow_step {
             // SAFETY: the scheduler's reference is dropped after this.
             self.unhandled(unsafe { task.as_ref() }, Problem::SlowStep(took));

@@ -48,6 +48,11 @@ pub fn sleep(duration: Duration) {
     let _ = time::sleep(duration);
 }
 
+/// Sets a callback that does nothing.
+pub fn call_later(delay: Duration) -> time::Timer {
+    time::call_later(delay, || ())
+}
+
 /// Runs `operation` in a scope with a deadline.
 pub fn timeout(duration: Duration, operation: impl FnOnce()) {
     let _ = time::timeout(duration, operation);
