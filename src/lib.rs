@@ -47,6 +47,7 @@ pub mod generator;
 pub mod inspect;
 pub mod stack;
 
+pub mod channel;
 mod clock;
 mod driver;
 mod error;
@@ -54,6 +55,8 @@ mod list;
 mod primitive;
 mod report;
 mod scheduler;
+pub mod select;
+pub mod sync;
 pub mod task;
 pub mod testing;
 pub mod time;

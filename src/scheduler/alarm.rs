@@ -17,7 +17,7 @@ use crate::error::Cancelled;
 /// Parks the running task until `deadline`.
 #[track_caller]
 pub(super) fn sleep_until(deadline: Nanos) -> Result<(), Cancelled> {
-    let (core, task) = park::may_wait()?;
+    let (core, task) = park::whoever_waits()?;
     // SAFETY: the task runs, and this is its code. The timer is gone when the wait is over.
     unsafe {
         let wait = park::begin(task);

@@ -2,6 +2,8 @@
 
 use std::cell::Cell;
 
+use super::here;
+
 /// SplitMix64 (Steele, Lea and Flood, 2014): tiny, and good enough to shuffle a queue.
 pub(crate) struct Chance {
     state: Cell<u64>,
@@ -25,4 +27,14 @@ impl Chance {
         // The high half of a product: as even as 64 bits are, without a division.
         ((u128::from(self.next()) * bound as u128) >> 64) as usize
     }
+}
+
+/// A number below `bound`, by the runtime's seed; `None` outside of [`run`](crate::run).
+///
+/// # Panics
+///
+/// When `bound` is zero.
+pub fn random(bound: usize) -> Option<usize> {
+    assert!(bound > 0, "there is no number below zero");
+    here::lend_core().map(|core| core.dice().below(bound))
 }

@@ -21,6 +21,7 @@ use super::here;
 use super::hot::{Cancel, Hot, Outcome};
 use super::live::Listed;
 use super::park;
+use super::place::AtTime;
 use super::queue::Queue;
 use super::record::{Record, State};
 use super::remote::Gate;
@@ -57,6 +58,8 @@ pub(super) enum Target {
         task: *const Record,
         wait: u64,
     },
+    /// One of the places where a task waits.
+    Ring(*const AtTime),
     /// The branch of an open frame.
     Cancel(*const Branch),
     Call(Box<dyn FnOnce()>),

@@ -10,11 +10,13 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::panic::Location;
 
+use super::arm::Arm;
 use super::branch::Branch;
 use super::core::Core;
 use super::frame::Frame;
 use super::here;
 use super::info::{TaskInfo, TaskState};
+use super::place::InLine;
 use super::record::{Birth, End, Extras, Record, State, TaskId, TaskRef};
 use super::unhandled::Problem;
 use super::wait_list::Watch;
@@ -167,6 +169,12 @@ impl<T> Handle<T> {
         self.try_result().expect("a task that has ended has a result")
     }
 
+    /// An arm that waits for the end of the task, for [`select`](crate::select::select); it gives what
+    /// [`join`](Handle::join) returns.
+    pub fn joining(&self) -> Joining<'_, T> {
+        Joining { handle: self }
+    }
+
     /// The result, if the task has ended.
     pub fn try_result(&self) -> Option<Result<T, JoinError>> {
         let record = self.task.record();
@@ -246,6 +254,38 @@ impl<T> Handle<T> {
     pub fn info(&self) -> TaskInfo {
         // SAFETY: a scheduler outlives the code that runs under it.
         TaskInfo::of(self.task.record(), unsafe { here::core().as_ref() })
+    }
+}
+
+/// An arm that waits for the end of a task: see [`Handle::joining`].
+#[derive(Debug)]
+#[must_use = "nothing is waited for until it is selected"]
+pub struct Joining<'a, T> {
+    handle: &'a Handle<T>,
+}
+
+impl<'a, T> Arm for Joining<'a, T> {
+    type Output = Result<T, JoinError>;
+    type Place = InLine<'a, ()>;
+
+    fn try_now(&mut self) -> Option<Self::Output> {
+        self.handle.try_result()
+    }
+
+    fn place(&mut self) -> Self::Place {
+        self.handle.task.record().joiners.place(())
+    }
+
+    fn end(&mut self, place: Self::Place) -> Option<Self::Output> {
+        place.into_woken().value.and_then(|()| self.handle.try_result())
+    }
+
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "task {}", Named(self.handle.task.record()))
+    }
+
+    fn holder(&self) -> Option<TaskId> {
+        Some(self.handle.id())
     }
 }
 

@@ -13,6 +13,10 @@ use crate::generator::switch::{Fiber, Parent};
 /// How much of a stack is set apart for it, in bytes. A fiber is of different sizes on different machines.
 const ROOM: usize = if cfg!(feature = "sanitizer") { 160 } else { 96 };
 
+/// Waits in a row that a task goes through without waiting, because what it asks for is there: so many that letting others run
+/// costs little beside them, and so few that nobody waits long for a task that always finds something.
+pub(super) const SHARE: u8 = 64;
+
 pub(super) type TaskFiber = Fiber<(), (), ROOM>;
 
 const _: () = assert!(size_of::<Hot>() <= ROOM);
@@ -65,8 +69,6 @@ pub(super) struct Hot {
     pub(super) mark: Cell<Mark>,
     /// Counts the task's waits. A wake that names an older one finds it gone.
     pub(super) wait: Cell<u64>,
-    /// Where the value goes that comes with a wake, or null.
-    pub(super) slot: Cell<*const ()>,
     /// What the task waits for; null unless it is parked.
     pub(super) why: Cell<*const Why<'static>>,
     /// Where the task began its last wait: the place in the user's code, for all that waits is `track_caller`.
@@ -74,6 +76,8 @@ pub(super) struct Hot {
     pub(super) outcome: Cell<Outcome>,
     pub(super) cancel: Cell<Cancel>,
     pub(super) order: Cell<Order>,
+    /// Waits that need not wait which the task may still go through before it lets others run.
+    pub(super) share: Cell<u8>,
     /// Waits that failed since one last succeeded, because what they stood in was cancelled.
     pub(super) ignored: Cell<u32>,
     pub(super) since: Cell<Nanos>,
@@ -86,12 +90,12 @@ impl Hot {
             way_back: Cell::new(ptr::null()),
             mark: Cell::new(mark),
             wait: Cell::new(0),
-            slot: Cell::new(ptr::null()),
             why: Cell::new(ptr::null()),
             at: Cell::new(Location::caller()),
             outcome: Cell::new(Outcome::Waiting),
             cancel: Cell::new(Cancel::Never),
             order: Cell::new(Order::GoOn),
+            share: Cell::new(SHARE),
             ignored: Cell::new(0),
             since: Cell::new(0),
         }

@@ -137,6 +137,12 @@ impl TaskInfo {
     }
 }
 
+/// The number of the running task; `None` outside of tasks.
+#[inline]
+pub fn current_id() -> Option<TaskId> {
+    here::lend_task().map(|task| task.id)
+}
+
 fn state_of(record: &Record, core: Option<&Core>) -> TaskState {
     match (record.state.get(), core) {
         (State::New, _) => TaskState::New,

@@ -43,8 +43,12 @@
 //! });
 //! ```
 
+pub use super::arm::{Arm, Map, wait, wait_as};
+pub use super::chance::random;
 pub use super::held::Held;
-pub use super::info::{TaskInfo, TaskState};
+pub use super::info::{TaskInfo, TaskState, current_id};
+pub use super::park::may_wait;
+pub use super::place::{AtTime, ByTicket, InLine, Place, Register, Woken};
 pub use super::record::TaskId;
 pub use super::remote::{Gone, Remote, RemoteTask, RemoteTicket, remote};
 pub use super::ticket::{Ticket, Undo, park};

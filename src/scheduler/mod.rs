@@ -3,6 +3,7 @@
 //! Upper floors use what is named here; users get [`lowlevel`].
 
 mod alarm;
+mod arm;
 mod backtrace;
 mod branch;
 mod cancel;
@@ -21,6 +22,7 @@ mod live;
 mod local;
 pub mod lowlevel;
 mod park;
+mod place;
 mod queue;
 mod record;
 mod remote;
@@ -41,9 +43,9 @@ use std::time::{Duration, Instant};
 
 pub use cancel::{CancelScope, Canceller};
 pub(crate) use frame::{Failed, Frame, FrameKind, with_frame};
-pub use handle::Handle;
 pub(crate) use handle::{Ends, Options, spawn, spawn_on};
-pub(crate) use info::snapshot;
+pub use handle::{Handle, Joining};
+pub(crate) use info::{current_id, snapshot};
 pub(crate) use live::{Live, live_runtimes};
 pub(crate) use park::{checkpoint, yield_now};
 pub use runtime::{Builder, Clock, RunError, Runtime, run};
@@ -65,10 +67,6 @@ pub(crate) fn unhandled_panic(payload: Box<dyn std::any::Any + Send>) {
 /// The running task, as others see it.
 pub(crate) fn current_info() -> Option<info::TaskInfo> {
     here::lend_task().map(|task| info::TaskInfo::of(task, here::lend_core()))
-}
-
-pub(crate) fn current_id() -> Option<record::TaskId> {
-    here::lend_task().map(|task| task.id)
 }
 
 pub(crate) fn all_info() -> Vec<info::TaskInfo> {

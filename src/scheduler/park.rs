@@ -17,7 +17,7 @@ use std::thread;
 use super::branch::Branch;
 use super::core::Core;
 use super::here;
-use super::hot::{Cancel, Hot, Order, Outcome};
+use super::hot::{Cancel, Hot, Order, Outcome, SHARE};
 use super::record::{Record, State};
 use super::why::Why;
 use crate::error::{Cancelled, Reason};
@@ -44,7 +44,7 @@ pub(super) unsafe fn current_branch() -> *const Branch {
 /// Outside of `run`.
 #[inline]
 #[track_caller]
-pub(super) fn may_wait() -> Result<(&'static Core, *const Record), Cancelled> {
+pub(super) fn whoever_waits() -> Result<(&'static Core, *const Record), Cancelled> {
     let (core, task) = (here::core(), here::task());
     if task.is_null() {
         return Err(outside(core));
@@ -211,6 +211,7 @@ pub(super) unsafe fn yield_(core: &Core, task: *const Record) {
 /// `hot` must be that of the running task, and somebody must know that it is to be resumed.
 #[inline(always)]
 unsafe fn suspend(hot: &Hot) {
+    hot.share.set(SHARE);
     hot.mark.set(mark::current());
     // SAFETY: the task runs: this is its stack, or that of a generator which it resumed. Another task's code cannot get
     // here, for it finds itself in `here`.
@@ -245,11 +246,83 @@ pub(crate) fn yield_now() {
     unsafe { yield_(&*here::core(), task) };
 }
 
+/// Begins something that may have to wait, and may not: fails where a wait would.
+///
+/// What waits always lets others run. What finds at once what it would wait for should not starve them either: every so
+/// many calls in a row, this one lets the others run that are ready. With a seed it is left to chance.
+///
+/// ```
+/// use ropewalk::Cancelled;
+/// use ropewalk::lowlevel::{self, WaitList, Why};
+/// use std::cell::Cell;
+///
+/// struct Counter {
+///     left: Cell<u32>,
+///     waiting: WaitList,
+/// }
+///
+/// impl Counter {
+///     fn take(&self) -> Result<(), Cancelled> {
+///         lowlevel::may_wait()?;
+///         match self.left.get() {
+///             0 => self.waiting.wait(&Why::new("counter")),
+///             left => Ok(self.left.set(left - 1)),
+///         }
+///     }
+/// }
+///
+/// let counter = Counter { left: Cell::new(1), waiting: WaitList::new() };
+/// ropewalk::run(|| counter.take()).unwrap();
+/// ```
+///
+/// # Errors
+///
+/// [`Cancelled`], as a wait would.
+///
+/// # Panics
+///
+/// Outside of [`run`](crate::run).
+#[inline]
+#[track_caller]
+pub fn may_wait() -> Result<(), Cancelled> {
+    let (core, task) = whoever_waits()?;
+    // SAFETY: the task runs.
+    let hot = unsafe { hot(task) };
+    let share = hot.share.get();
+    if share == 0 || core.chance.is_some() {
+        return let_others(core, task);
+    }
+    hot.share.set(share - 1);
+    Ok(())
+}
+
+#[cold]
+#[inline(never)]
+#[track_caller]
+fn let_others(core: &Core, task: *const Record) -> Result<(), Cancelled> {
+    // SAFETY: the task runs.
+    unsafe {
+        let now = match &core.chance {
+            // Any moment at which it could happen is one of the schedules.
+            Some(chance) => chance.below(4) == 0,
+            None => true,
+        };
+        if now {
+            yield_(core, task);
+            if let Some(reason) = (*current_branch()).effective() {
+                note_failure(core, task);
+                return Err(Cancelled::new(reason));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// As [`yield_now`], where a cancellation is to be seen.
 #[inline]
 #[track_caller]
 pub(crate) fn checkpoint() -> Result<(), Cancelled> {
-    let (core, task) = may_wait()?;
+    let (core, task) = whoever_waits()?;
     // SAFETY: the task runs.
     unsafe {
         yield_(core, task);

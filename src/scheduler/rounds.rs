@@ -13,6 +13,7 @@ use super::branch::Branch;
 use super::core::{Core, Target};
 use super::frame::Frame;
 use super::here;
+use super::place::AtTime;
 use super::record::{Record, State};
 use super::remote::Message;
 use super::timers::Timers;
@@ -103,6 +104,8 @@ impl Core {
                     // SAFETY: whoever parks with a timer cancels it when the wait is over; a record is alive until then.
                     unsafe { self.wake(task, wait) };
                 }
+                // SAFETY: a place that is left has cancelled its timer.
+                Some(Target::Ring(place)) => unsafe { AtTime::ring(place, self) },
                 // SAFETY: a frame that is closed has cancelled its timer.
                 Some(Target::Cancel(branch)) => unsafe { Frame::expire(branch) },
                 Some(Target::Call(call)) => self.outside(call),

@@ -2,18 +2,17 @@
 //!
 //! A ticket can be kept anywhere, for ever. Whoever spends it after the wait is over gets back what it would have given.
 //!
-//! Invariant: `slot` of a task points to a slot for `T` on its own stack while a wait is open for which there is a
-//! `Ticket<T>`.
+//! Invariant: a ticket's slot lies on the stack of its task, or where that keeps it, while its wait is open. Nobody looks at
+//! it through the ticket after that.
 #![allow(unsafe_code)]
 
 use std::cell::Cell;
 use std::fmt;
-use std::marker::PhantomData;
 
 use super::here;
 use super::hot::{Cancel, Outcome};
 use super::park::{self, Slot};
-use super::record::{TaskId, TaskRef};
+use super::record::{Record, TaskId, TaskRef};
 use super::why::Why;
 use crate::error::Cancelled;
 use crate::generator::mark::{self, Mark};
@@ -25,7 +24,7 @@ use crate::generator::mark::{self, Mark};
 pub struct Ticket<T> {
     task: TaskRef,
     wait: u64,
-    values: PhantomData<Cell<Option<T>>>,
+    slot: *const Slot<T>,
 }
 
 /// What has become of an operation that a cancelled waiter has taken back.
@@ -39,22 +38,29 @@ pub enum Undo {
 }
 
 impl<T> Ticket<T> {
+    /// # Safety
+    ///
+    /// `task` must be running and have begun this wait. The slot must stay where it is while the wait is open.
+    pub(super) unsafe fn new(task: *const Record, wait: u64, slot: *const Slot<T>) -> Ticket<T> {
+        // SAFETY: a running task is alive.
+        Ticket { task: unsafe { TaskRef::to(task) }, wait, slot }
+    }
+
     /// Ends the wait: it returns `value`.
     ///
     /// # Errors
     ///
     /// The wait is over: the value comes back.
     pub fn wake(self, value: T) -> Result<(), T> {
-        // SAFETY: the ticket keeps the record alive. While the wait is open, its task is alive, its slot is one for `T`,
-        // and there is a scheduler.
+        // SAFETY: the ticket keeps the record alive. While the wait is open, its task is alive, the slot is where it was, and
+        // there is a scheduler.
         unsafe {
             let task = self.task.as_ptr();
             let Some(core) = here::core().as_ref() else { return Err(value) };
             if !core.is_waiting(task, self.wait) {
                 return Err(value);
             }
-            let slot = park::hot(task).slot.get().cast::<Slot<T>>();
-            (*slot).set(Some(value));
+            (*self.slot).set(Some(value));
             core.wake(task, self.wait);
         }
         Ok(())
@@ -121,15 +127,14 @@ pub fn park<T>(
     register: impl FnOnce(Ticket<T>),
     undo: impl FnOnce() -> Undo,
 ) -> Result<T, Cancelled> {
-    let (core, task) = park::may_wait()?;
+    let (core, task) = park::whoever_waits()?;
     let slot: Slot<T> = Cell::new(None);
     // SAFETY: the task runs, and this is its code; between here and the end of the wait it is in no other.
     unsafe {
         let hot = park::hot(task);
         let wait = park::begin(task);
-        hot.slot.set((&raw const slot).cast());
         let _void = Void(hot);
-        let ticket = Ticket { task: TaskRef::to(task), wait, values: PhantomData };
+        let ticket = Ticket::new(task, wait, &raw const slot);
         without_waiting(|| register(ticket));
         // Cancelled while it was arranged: nobody would come to say so.
         let cancelled = (*park::current_branch()).effective().is_some();
@@ -157,11 +162,10 @@ pub fn park<T>(
 }
 
 /// Decides a wait when it is over, whatever ended it.
-struct Void<'a>(&'a super::hot::Hot);
+pub(super) struct Void<'a>(pub(super) &'a super::hot::Hot);
 
 impl Drop for Void<'_> {
     fn drop(&mut self) {
-        self.0.slot.set(std::ptr::null());
         if self.0.outcome.get().is_open() {
             self.0.outcome.set(Outcome::Cancelled);
         }
@@ -169,8 +173,8 @@ impl Drop for Void<'_> {
 }
 
 /// Runs code of a task in which waits fail, and yields of generators are refused.
-fn without_waiting<R>(code: impl FnOnce() -> R) -> R {
-    struct Restore(*const super::record::Record, Mark);
+pub(super) fn without_waiting<R>(code: impl FnOnce() -> R) -> R {
+    struct Restore(*const Record, Mark);
     impl Drop for Restore {
         fn drop(&mut self) {
             here::set_task(self.0);

@@ -1,7 +1,12 @@
 //! Tasks that wait for the same thing, first come first served. Locks, channels and joins are this and a few cells.
 //!
-//! Invariant: a waiter's node is on its own parked stack, and is taken out before the wait returns. A waiter whose wait has
-//! been cancelled may still be linked until it runs again; wakes pass over it.
+//! Words: whoever waits may bring an *offer*, which lies beside its place in the line. A wake gives a value, and may take
+//! the offer in exchange.
+//!
+//! Invariants:
+//! - A waiter's node is on its own parked stack, and is taken out before the wait returns. A waiter whose wait has been
+//!   cancelled, or granted by another line, may still be linked until it runs again; wakes pass over it.
+//! - An offer is taken only by a wake that grants the wait. Whoever was not granted has its offer.
 #![allow(unsafe_code)]
 
 use std::cell::Cell;
@@ -12,12 +17,13 @@ use std::panic::Location;
 use super::here;
 use super::hot::{Cancel, Outcome};
 use super::park;
+use super::place::{InLine, Woken};
 use super::record::{Record, TaskId};
 use super::why::Why;
 use crate::error::Cancelled;
 use crate::list::{List, Node};
 
-/// Tasks waiting in line, each for a value of type `T`.
+/// Tasks waiting in line, each for a value of type `T`, and each with an offer of type `O`.
 ///
 /// To wait allocates nothing: a waiter's place in the line is on its own stack.
 ///
@@ -38,21 +44,62 @@ use crate::list::{List, Node};
 ///     assert_eq!(line.wake_one(43), Err(43));           // Nobody waits: the value comes back.
 /// });
 /// ```
-pub struct WaitList<T = ()> {
+///
+/// With offers it is where those meet who give and those who take:
+///
+/// ```
+/// use ropewalk::lowlevel::{WaitList, Why};
+/// use ropewalk::task;
+/// use std::rc::Rc;
+///
+/// ropewalk::run(|| {
+///     let sellers: Rc<WaitList<u32, &str>> = Rc::default();      // Gives numbers, takes words.
+///     let seller = task::spawn({
+///         let sellers = sellers.clone();
+///         move || sellers.wait_with(&Why::new("buyer"), "rope")
+///     });
+///     task::yield_now();
+///     assert_eq!(sellers.first_offer(), Some("rope"));
+///     assert_eq!(sellers.exchange(12), Ok("rope"));
+///     let sold = seller.join().unwrap().unwrap();
+///     assert_eq!((sold.value, sold.offer), (Some(12), None));
+/// });
+/// ```
+pub struct WaitList<T = (), O = ()> {
     waiters: List,
-    values: PhantomData<Cell<Option<T>>>,
+    values: PhantomData<Cell<Option<(T, O)>>>,
 }
 
 /// A place in the line.
 #[repr(C)]
-struct Waiter<T> {
+pub(super) struct Waiter<T, O> {
     /// The first field: found again by a cast.
     node: Node,
-    task: *const Record,
-    wait: u64,
+    task: Cell<*const Record>,
+    wait: Cell<u64>,
     value: Cell<Option<T>>,
+    offer: Cell<Option<O>>,
     /// Not a task in the line, but somebody who is told of one of several: see [`Watch`]. Else null.
     watch: *const Watching,
+}
+
+impl<T, O> Waiter<T, O> {
+    #[inline(always)]
+    pub(super) fn new(offer: O) -> Waiter<T, O> {
+        Waiter {
+            node: Node::new(),
+            task: Cell::new(std::ptr::null()),
+            wait: Cell::new(0),
+            value: Cell::new(None),
+            offer: Cell::new(Some(offer)),
+            watch: std::ptr::null(),
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn take_woken(&self) -> Woken<T, O> {
+        Woken { value: self.value.take(), offer: self.offer.take() }
+    }
 }
 
 /// Waits for the first of several lines to be woken, again and again. Each is told of once.
@@ -60,7 +107,7 @@ struct Waiter<T> {
 /// Invariant: a node that has been told of is linked in `told`; one that has not, in its line. Whoever has the watch holds
 /// the lines.
 pub(super) struct Watch {
-    nodes: Box<[Waiter<()>]>,
+    nodes: Box<[Waiter<(), ()>]>,
     watching: Box<Watching>,
 }
 
@@ -77,15 +124,9 @@ impl Watch {
     pub(super) unsafe fn new<'a>(lines: impl IntoIterator<Item = Option<&'a WaitList>>) -> Watch {
         let watching =
             Box::new(Watching { told: List::new(), task: Cell::new(std::ptr::null()), wait: Cell::new(0) });
-        let waiter = |_: &Option<&WaitList>| Waiter {
-            node: Node::new(),
-            task: std::ptr::null(),
-            wait: 0,
-            value: Cell::new(None),
-            watch: &raw const *watching,
-        };
+        let waiter = |_: &Option<&WaitList>| Waiter { watch: &raw const *watching, ..Waiter::new(()) };
         let lines: Vec<_> = lines.into_iter().collect();
-        let nodes: Box<[Waiter<()>]> = lines.iter().map(waiter).collect();
+        let nodes: Box<[Waiter<(), ()>]> = lines.iter().map(waiter).collect();
         for (line, waiter) in lines.iter().zip(&nodes) {
             let node: *const Node = std::ptr::from_ref(waiter).cast();
             // SAFETY: the box stays where it is, and `drop` takes out what is still linked.
@@ -101,7 +142,7 @@ impl Watch {
             if let Some(index) = self.next_told() {
                 return Ok(index);
             }
-            let (core, task) = park::may_wait()?;
+            let (core, task) = park::whoever_waits()?;
             // SAFETY: the task runs, and this is its code.
             let outcome = unsafe {
                 self.watching.task.set(task);
@@ -119,9 +160,9 @@ impl Watch {
     /// The index of the next line that has been woken.
     pub(super) fn next_told(&self) -> Option<usize> {
         let told = self.watching.told.pop_front();
-        let first: *const Waiter<()> = self.nodes.as_ptr();
+        let first: *const Waiter<(), ()> = self.nodes.as_ptr();
         // SAFETY: it is one of `nodes`.
-        (!told.is_null()).then(|| unsafe { told.cast::<Waiter<()>>().offset_from(first) } as usize)
+        (!told.is_null()).then(|| unsafe { told.cast::<Waiter<(), ()>>().offset_from(first) } as usize)
     }
 
     /// Takes out what is still linked.
@@ -137,11 +178,6 @@ impl Watch {
 }
 
 impl<T> WaitList<T> {
-    /// An empty line.
-    pub const fn new() -> WaitList<T> {
-        WaitList { waiters: List::new(), values: PhantomData }
-    }
-
     /// Parks at the end of the line until a value comes.
     ///
     /// # Cancellation
@@ -163,59 +199,143 @@ impl<T> WaitList<T> {
     }
 
     /// As [`wait`](WaitList::wait), for whoever knows better than the call where the user's code waits.
+    #[inline]
     #[track_caller]
     pub(super) fn wait_at(&self, why: &Why<'_>, at: &'static Location<'static>) -> Result<T, Cancelled> {
-        let (core, task) = park::may_wait()?;
-        // SAFETY: the task runs, and this is its code.
-        let wait = unsafe { park::begin(task) };
-        let waiter =
-            Waiter { node: Node::new(), task, wait, value: Cell::new(None), watch: std::ptr::null() };
-        let node: *const Node = (&raw const waiter).cast();
-        // SAFETY: the waiter is on this stack and is taken out below, or was by the waker; `park` does not unwind, and a
-        // parked stack is neither freed nor unwound. This list is borrowed until then.
-        let outcome = unsafe {
-            self.waiters.push_back(node);
-            let outcome = park::park_at(core, task, why, at, Cancel::Ends);
-            if (*node).is_linked() {
-                self.waiters.remove(node);
-            }
-            outcome
+        match self.wait_with_at(why, (), at) {
+            Ok(Woken { value: Some(value), .. }) => Ok(value),
+            Ok(_) => unreachable!("whoever is woken has a value"),
+            Err((cancelled, ())) => Err(cancelled),
+        }
+    }
+}
+
+impl<T, O> WaitList<T, O> {
+    /// An empty line.
+    pub const fn new() -> WaitList<T, O> {
+        WaitList { waiters: List::new(), values: PhantomData }
+    }
+
+    /// As [`wait`](WaitList::wait), with something that a wake may take in exchange: what is returned says what became of it.
+    ///
+    /// # Cancellation
+    ///
+    /// As for [`wait`](WaitList::wait): while a wait can fail, nobody has its offer.
+    ///
+    /// # Errors
+    ///
+    /// [`Cancelled`], and the offer.
+    ///
+    /// # Panics
+    ///
+    /// Outside of [`run`](crate::run).
+    #[inline]
+    #[track_caller]
+    pub fn wait_with(&self, why: &Why<'_>, offer: O) -> Result<Woken<T, O>, (Cancelled, O)> {
+        self.wait_with_at(why, offer, Location::caller())
+    }
+
+    #[inline]
+    #[track_caller]
+    fn wait_with_at(
+        &self,
+        why: &Why<'_>,
+        offer: O,
+        at: &'static Location<'static>,
+    ) -> Result<Woken<T, O>, (Cancelled, O)> {
+        let (core, task) = match park::whoever_waits() {
+            Ok(found) => found,
+            Err(cancelled) => return Err((cancelled, offer)),
         };
-        match waiter.value.take() {
-            Some(value) => Ok(value),
-            None => {
-                debug_assert_eq!(outcome, Outcome::Cancelled);
-                // SAFETY: the task runs.
-                Err(unsafe { park::cancelled() })
-            }
+        let waiter = Waiter::new(offer);
+        // SAFETY: the waiter is on this stack and is taken out below, or was by the waker; `park` does not unwind, and a
+        // parked stack is neither freed nor unwound. This list is borrowed until then. The task runs, and this is its code.
+        unsafe {
+            self.link(&waiter, task, park::begin(task));
+            park::park_at(core, task, why, at, Cancel::Ends);
+            self.unlink(&waiter);
+        }
+        let woken = waiter.take_woken();
+        if woken.value.is_some() {
+            return Ok(woken);
+        }
+        // SAFETY: the task runs.
+        let cancelled = unsafe { park::cancelled() };
+        Err((cancelled, woken.offer.expect("only a wake takes it")))
+    }
+
+    /// A place in this line for a task that waits for other things too: for an [`Arm`](super::lowlevel::Arm).
+    pub fn place(&self, offer: O) -> InLine<'_, T, O> {
+        InLine::new(self, offer)
+    }
+
+    /// # Safety
+    ///
+    /// The waiter must stay where it is until `unlink`. `task` must be running and have begun this wait.
+    #[inline(always)]
+    pub(super) unsafe fn link(&self, waiter: &Waiter<T, O>, task: *const Record, wait: u64) {
+        waiter.task.set(task);
+        waiter.wait.set(wait);
+        // SAFETY: it is the first field, and stays, says the caller.
+        unsafe { self.waiters.push_back(std::ptr::from_ref(waiter).cast()) };
+    }
+
+    /// Takes the waiter out, unless a wake has.
+    ///
+    /// # Safety
+    ///
+    /// It must not be linked in another line.
+    #[inline(always)]
+    pub(super) unsafe fn unlink(&self, waiter: &Waiter<T, O>) {
+        if waiter.node.is_linked() {
+            // SAFETY: linked, hence here.
+            unsafe { self.waiters.remove(std::ptr::from_ref(waiter).cast()) };
         }
     }
 
-    /// Wakes the task that has waited longest, and gives it `value`.
+    /// Wakes the task that has waited longest, and gives it `value`. It keeps its offer.
     ///
     /// # Errors
     ///
     /// Nobody waits: the value comes back.
+    #[inline]
     pub fn wake_one(&self, value: T) -> Result<(), T> {
+        self.wake_first(value, |_| ())
+    }
+
+    /// Wakes the task that has waited longest: gives it `value`, and returns what it offers.
+    ///
+    /// # Errors
+    ///
+    /// Nobody waits: the value comes back.
+    #[inline]
+    pub fn exchange(&self, value: T) -> Result<O, T> {
+        self.wake_first(value, |waiter| waiter.offer.take().expect("only a wake takes it"))
+    }
+
+    #[inline]
+    fn wake_first<R>(&self, value: T, take: impl FnOnce(&Waiter<T, O>) -> R) -> Result<R, T> {
         loop {
             let node = self.waiters.pop_front();
             if node.is_null() {
                 return Err(value);
             }
-            // SAFETY: a linked node is a living waiter of this list, whose task is parked or has just been cancelled.
-            // It is a `Waiter<T>`, for it was linked by `wait`.
+            // SAFETY: a linked node is a living waiter of this list, whose task is parked, or still arranges its wait, or
+            // has just been cancelled. It is a `Waiter<T, O>`, for it was linked by `link`; or that of a `Watch`, whose line
+            // is of the same type.
             unsafe {
-                let waiter = &*node.cast::<Waiter<T>>();
+                let waiter = &*node.cast::<Waiter<T, O>>();
                 let core = &*here::core();
                 if let Some(watching) = waiter.watch.as_ref() {
                     watching.told.push_back(node);
                     if !watching.task.get().is_null() {
                         core.wake(watching.task.get(), watching.wait.get());
                     }
-                } else if core.is_waiting(waiter.task, waiter.wait) {
+                } else if core.is_waiting(waiter.task.get(), waiter.wait.get()) {
                     waiter.value.set(Some(value));
-                    core.wake(waiter.task, waiter.wait);
-                    return Ok(());
+                    let taken = take(waiter);
+                    core.wake(waiter.task.get(), waiter.wait.get());
+                    return Ok(taken);
                 }
             }
         }
@@ -243,27 +363,42 @@ impl<T> WaitList<T> {
     }
 
     /// Whether no task waits.
+    #[inline]
     pub fn is_empty(&self) -> bool {
-        self.iter().next().is_none()
+        self.is_unused() || self.iter().next().is_none()
     }
 
     /// The task that has waited longest.
     pub fn first(&self) -> Option<TaskId> {
-        self.iter().next()
+        // SAFETY: its task is alive.
+        self.iter().next().map(|waiter| unsafe { (*waiter.task.get()).id })
     }
 
-    fn iter(&self) -> impl Iterator<Item = TaskId> {
+    /// What the task that has waited longest offers.
+    pub fn first_offer(&self) -> Option<O>
+    where
+        O: Copy,
+    {
+        let first = self.iter().next()?;
+        let offer = first.offer.take();
+        first.offer.set(offer);
+        offer
+    }
+
+    /// Those that wait. Whoever uses it must not run user's code before the end.
+    fn iter(&self) -> impl Iterator<Item = &Waiter<T, O>> {
         let mut at = self.waiters.first();
         std::iter::from_fn(move || {
             while !at.is_null() {
-                // SAFETY: as in `wake_one`; nothing changes the list while it is looked at, for no other code runs.
-                let waiter = unsafe { &*at.cast::<Waiter<T>>() };
+                // SAFETY: as in `wake_first`; nothing changes the list while it is looked at, for no other code runs.
+                let waiter = unsafe { &*at.cast::<Waiter<T, O>>() };
                 // SAFETY: linked in this list.
                 at = unsafe { self.waiters.after(at) };
-                // SAFETY: its task is alive, and so its scheduler.
-                if waiter.watch.is_null() && unsafe { (*here::core()).is_waiting(waiter.task, waiter.wait) } {
-                    // SAFETY: alive.
-                    return Some(unsafe { (*waiter.task).id });
+                let waits = waiter.watch.is_null()
+                    // SAFETY: its task is alive, and so its scheduler.
+                    && unsafe { (*here::core()).is_waiting(waiter.task.get(), waiter.wait.get()) };
+                if waits {
+                    return Some(waiter);
                 }
             }
             None
@@ -271,14 +406,15 @@ impl<T> WaitList<T> {
     }
 }
 
-impl<T> Default for WaitList<T> {
+impl<T, O> Default for WaitList<T, O> {
     fn default() -> Self {
         WaitList::new()
     }
 }
 
-impl<T> fmt::Debug for WaitList<T> {
+impl<T, O> fmt::Debug for WaitList<T, O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.iter()).finish()
+        // SAFETY: the tasks are alive.
+        f.debug_list().entries(self.iter().map(|waiter| unsafe { (*waiter.task.get()).id })).finish()
     }
 }

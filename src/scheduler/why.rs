@@ -52,6 +52,7 @@ impl fmt::Display for Why<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.what)?;
         match self.on {
+            Some(which) if self.what.is_empty() => which.fmt(f),
             Some(which) => write!(f, " {which}"),
             None => Ok(()),
         }

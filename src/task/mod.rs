@@ -118,7 +118,7 @@ pub use try_scope::{TryScope, try_scope};
 use crate::error::Cancelled;
 use crate::scheduler::lowlevel::{TaskId, TaskInfo};
 use crate::scheduler::{self, Options};
-pub use crate::scheduler::{CancelScope, Canceller, Handle};
+pub use crate::scheduler::{CancelScope, Canceller, Handle, Joining};
 
 /// Starts a task that belongs to no scope; Python's `create_task`.
 ///

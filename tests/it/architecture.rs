@@ -37,7 +37,7 @@ fn sources() -> Vec<(String, String)> {
 }
 
 /// Rooms and their floors, as in `docs/architecture.md`.
-const FLOORS: [(&str, u32); 13] = [
+const FLOORS: [(&str, u32); 16] = [
     ("error", 0),
     ("report", 0),
     ("clock", 0),
@@ -49,6 +49,9 @@ const FLOORS: [(&str, u32); 13] = [
     ("scheduler", 4),
     ("task", 5),
     ("time", 5),
+    ("select", 5),
+    ("sync", 5),
+    ("channel", 5),
     ("testing", 8),
     ("inspect", 8),
 ];

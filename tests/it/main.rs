@@ -24,6 +24,7 @@ mod pipelines;
 mod protocol;
 mod scopes;
 mod seeds;
+mod select;
 mod stacks;
 mod task_locals;
 mod task_scopes;

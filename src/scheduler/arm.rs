@@ -1,0 +1,313 @@
+//! Waits that are values: an *arm* says what to wait for, and nothing happens until somebody waits for it.
+#![allow(unsafe_code)]
+
+use std::fmt;
+use std::panic::Location;
+
+use super::hot::{Cancel, Outcome};
+use super::park;
+use super::place::{Place, Sleeper, sealed};
+use super::record::TaskId;
+use super::ticket::Void;
+use super::why::Why;
+use crate::error::Cancelled;
+
+/// Something to wait for, as a value: to receive, to lock, to sleep. [`select`](crate::select::select) waits for several.
+///
+/// Whatever waits has a method that makes an arm of it, named as what goes on: `recv` waits, `receiving` describes that
+/// wait. An arm that is not chosen has had no effect.
+///
+/// An arm of your own says what can be had [at once](Arm::try_now), else in [which place](Arm::place) to wait, and what the
+/// wait has [ended](Arm::end) with:
+///
+/// ```
+/// use ropewalk::lowlevel::{self, Arm, InLine, WaitList};
+/// use ropewalk::task;
+/// use std::cell::Cell;
+/// use std::fmt;
+///
+/// /// A door that lets one in for each push.
+/// #[derive(Default)]
+/// struct Turnstile {
+///     pushed: Cell<u32>,
+///     waiting: WaitList,
+/// }
+///
+/// struct Passing<'a>(&'a Turnstile);
+///
+/// impl<'a> Arm for Passing<'a> {
+///     type Output = ();
+///     type Place = InLine<'a, ()>;
+///
+///     fn try_now(&mut self) -> Option<()> {
+///         let left = self.0.pushed.get().checked_sub(1)?;
+///         Some(self.0.pushed.set(left))
+///     }
+///
+///     fn place(&mut self) -> Self::Place {
+///         self.0.waiting.place(())
+///     }
+///
+///     fn end(&mut self, place: Self::Place) -> Option<()> {
+///         place.into_woken().value
+///     }
+///
+///     fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+///         f.write_str("turnstile")
+///     }
+/// }
+///
+/// impl Turnstile {
+///     fn push(&self) {
+///         if self.waiting.wake_one(()).is_err() {
+///             self.pushed.set(self.pushed.get() + 1);
+///         }
+///     }
+/// }
+///
+/// ropewalk::run(|| {
+///     let door = Turnstile::default();
+///     task::scope(|s| {
+///         s.spawn(|| lowlevel::wait(&mut Passing(&door)).unwrap());
+///         task::yield_now();
+///         door.push();
+///     });
+/// });
+/// ```
+pub trait Arm {
+    /// What it gives.
+    type Output;
+    /// Where it waits.
+    type Place: Place;
+
+    /// Does it, if that needs no waiting. It must not wait, nor pass those who do.
+    fn try_now(&mut self) -> Option<Self::Output>;
+
+    /// Where to wait for it.
+    fn place(&mut self) -> Self::Place;
+
+    /// The wait has ended. If this is what it was granted by, gives what that has brought; else takes back what lies in the place.
+    ///
+    /// It may also find that it has to be tried again, and give nothing although it was granted.
+    fn end(&mut self, place: Self::Place) -> Option<Self::Output>;
+
+    /// What is waited for, as dumps show it: "recv", "lock".
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result;
+
+    /// The task that has what is waited for, if that is known.
+    fn holder(&self) -> Option<TaskId> {
+        None
+    }
+
+    /// The same, with another output; `change` is called once it was chosen.
+    ///
+    /// ```
+    /// use ropewalk::select::{Arm, select};
+    /// use ropewalk::time;
+    /// use std::time::Duration;
+    ///
+    /// ropewalk::run(|| {
+    ///     let arms = [30, 10, 20].map(|ms| time::sleeping(Duration::from_millis(ms)).map(move |()| ms));
+    ///     assert_eq!(select(arms), Ok((1, 10)));
+    /// });
+    /// ```
+    fn map<T, F: FnMut(Self::Output) -> T>(self, change: F) -> Map<Self, F>
+    where
+        Self: Sized,
+    {
+        Map { arm: self, change }
+    }
+}
+
+/// An arm with another output: see [`Arm::map`].
+#[derive(Clone)]
+pub struct Map<A, F> {
+    arm: A,
+    change: F,
+}
+
+impl<A: Arm, T, F: FnMut(A::Output) -> T> Arm for Map<A, F> {
+    type Output = T;
+    type Place = A::Place;
+
+    #[inline]
+    fn try_now(&mut self) -> Option<T> {
+        self.arm.try_now().map(&mut self.change)
+    }
+
+    #[inline]
+    fn place(&mut self) -> A::Place {
+        self.arm.place()
+    }
+
+    #[inline]
+    fn end(&mut self, place: A::Place) -> Option<T> {
+        self.arm.end(place).map(&mut self.change)
+    }
+
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.arm.show(f)
+    }
+
+    fn holder(&self) -> Option<TaskId> {
+        self.arm.holder()
+    }
+}
+
+/// An arm that may be switched off: `None` is never ready.
+impl<A: Arm> Arm for Option<A> {
+    type Output = A::Output;
+    type Place = Option<A::Place>;
+
+    #[inline]
+    fn try_now(&mut self) -> Option<A::Output> {
+        self.as_mut()?.try_now()
+    }
+
+    #[inline]
+    fn place(&mut self) -> Option<A::Place> {
+        self.as_mut().map(A::place)
+    }
+
+    #[inline]
+    fn end(&mut self, place: Option<A::Place>) -> Option<A::Output> {
+        self.as_mut()?.end(place?)
+    }
+
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Some(arm) => arm.show(f),
+            None => f.write_str("nothing"),
+        }
+    }
+
+    fn holder(&self) -> Option<TaskId> {
+        self.as_ref()?.holder()
+    }
+}
+
+/// An arm by reference is not used up: what it would have sent is still there.
+impl<A: Arm> Arm for &mut A {
+    type Output = A::Output;
+    type Place = A::Place;
+
+    #[inline]
+    fn try_now(&mut self) -> Option<A::Output> {
+        (**self).try_now()
+    }
+
+    #[inline]
+    fn place(&mut self) -> A::Place {
+        (**self).place()
+    }
+
+    #[inline]
+    fn end(&mut self, place: A::Place) -> Option<A::Output> {
+        (**self).end(place)
+    }
+
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).show(f)
+    }
+
+    fn holder(&self) -> Option<TaskId> {
+        (**self).holder()
+    }
+}
+
+/// Waits until `arm` gives something. Dumps show `what`, and what the arm says of itself.
+///
+/// # Cancellation
+///
+/// What was granted before is returned.
+///
+/// # Errors
+///
+/// [`Cancelled`]: the arm has had no effect.
+///
+/// # Panics
+///
+/// Outside of [`run`](crate::run).
+#[inline]
+#[track_caller]
+pub fn wait_as<A: Arm>(what: &'static str, arm: &mut A) -> Result<A::Output, Cancelled> {
+    park::may_wait()?;
+    loop {
+        if let Some(output) = arm.try_now() {
+            return Ok(output);
+        }
+        if let Some(output) = wait_once(what, arm, Location::caller())? {
+            return Ok(output);
+        }
+    }
+}
+
+/// As [`wait_as`], where the arm says all there is to say.
+#[inline]
+#[track_caller]
+pub fn wait<A: Arm>(arm: &mut A) -> Result<A::Output, Cancelled> {
+    wait_as("", arm)
+}
+
+#[inline]
+#[track_caller]
+fn wait_once<A: Arm>(
+    what: &'static str,
+    arm: &mut A,
+    at: &'static Location<'static>,
+) -> Result<Option<A::Output>, Cancelled> {
+    let (core, task) = park::whoever_waits()?;
+    let place = arm.place();
+    let outcome = {
+        let shown = Shown(arm);
+        let holder = || shown.0.holder();
+        let why = Why::new(what).on(&shown).held_by(&holder);
+        let sleeper = Sleeper { core, task, wait: 0 };
+        // SAFETY: the task runs, and this is its code. The place stays where it is until it has been left.
+        unsafe { enter_and_park(&place, sleeper, &why, at) }
+    };
+    match arm.end(place) {
+        None if outcome == Outcome::Cancelled => {
+            // SAFETY: the task runs.
+            Err(unsafe { park::cancelled() })
+        }
+        ended => Ok(ended),
+    }
+}
+
+/// # Safety
+///
+/// The sleeper must be the running task, and the place stay where it is.
+#[inline]
+unsafe fn enter_and_park<P: sealed::Place>(
+    place: &P,
+    mut sleeper: Sleeper,
+    why: &Why<'_>,
+    at: &'static Location<'static>,
+) -> Outcome {
+    // SAFETY: as the caller says. Where a part of the place panics while it is entered, the wait is void before the
+    // place goes.
+    unsafe {
+        let hot = park::hot(sleeper.task);
+        sleeper.wait = park::begin(sleeper.task);
+        let void = Void(hot);
+        place.enter(&sleeper);
+        // Cancelled while it was arranged: nobody would come to say so.
+        if (*park::current_branch()).effective().is_some() && hot.outcome.get() == Outcome::Waiting {
+            hot.outcome.set(Outcome::Cancelled);
+        }
+        let outcome = park::park_at(&*sleeper.core, sleeper.task, why, at, Cancel::Ends);
+        drop(void);
+        place.leave();
+        outcome
+    }
+}
+
+/// What an arm says of itself.
+struct Shown<'a, A>(&'a A);
+
+impl<A: Arm> fmt::Display for Shown<'_, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.show(f)
+    }
+}

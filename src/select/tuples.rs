@@ -1,0 +1,119 @@
+//! Arms of different kinds, side by side.
+
+use std::convert::Infallible;
+use std::fmt;
+
+use super::{Arm, Several};
+use crate::scheduler::lowlevel::TaskId;
+
+/// Which arm of a tuple was chosen, and what it gave.
+///
+/// The variants that a tuple has no arm for cannot be made, and need not be matched:
+///
+/// ```
+/// use ropewalk::select::{Chosen, select};
+/// use ropewalk::time;
+/// use std::time::Duration;
+///
+/// ropewalk::run(|| {
+///     let (short, long) = (Duration::from_millis(1), Duration::from_secs(1));
+///     match select((time::sleeping(short), time::sleeping(long))).unwrap() {
+///         Chosen::First(()) => {}
+///         Chosen::Second(()) => unreachable!(),
+///     }
+/// });
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "their names say it")]
+pub enum Chosen<
+    A,
+    B = Infallible,
+    C = Infallible,
+    D = Infallible,
+    E = Infallible,
+    F = Infallible,
+    G = Infallible,
+    H = Infallible,
+> {
+    First(A),
+    Second(B),
+    Third(C),
+    Fourth(D),
+    Fifth(E),
+    Sixth(F),
+    Seventh(G),
+    Eighth(H),
+}
+
+macro_rules! tuples {
+    ($(($arm:ident $index:tt $variant:ident))+) => {
+        impl<$($arm: Arm),+> Arm for ($($arm,)+) {
+            type Output = Chosen<$($arm::Output),+>;
+            type Place = ($($arm::Place,)+);
+
+            #[inline]
+            fn try_now(&mut self) -> Option<Self::Output> {
+                $(
+                    if let Some(output) = self.$index.try_now() {
+                        return Some(Chosen::$variant(output));
+                    }
+                )+
+                None
+            }
+
+            #[inline]
+            fn place(&mut self) -> Self::Place {
+                ($(self.$index.place(),)+)
+            }
+
+            #[inline]
+            fn end(&mut self, place: Self::Place) -> Option<Self::Output> {
+                let mut chosen = None;
+                // All of them: those that were not chosen take back what is theirs.
+                $(
+                    if let Some(output) = self.$index.end(place.$index) {
+                        chosen = Some(Chosen::$variant(output));
+                    }
+                )+
+                chosen
+            }
+
+            fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                $(
+                    if $index > 0 {
+                        f.write_str(", ")?;
+                    }
+                    self.$index.show(f)?;
+                )+
+                Ok(())
+            }
+
+            fn holder(&self) -> Option<TaskId> {
+                None$(.or_else(|| self.$index.holder()))+
+            }
+        }
+
+        impl<$($arm: Arm),+> Several for ($($arm,)+) {
+            fn count(&self) -> usize {
+                [$($index),+].len()
+            }
+
+            #[inline]
+            fn try_one(&mut self, index: usize) -> Option<Self::Output> {
+                match index {
+                    $($index => self.$index.try_now().map(Chosen::$variant),)+
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+tuples!((A 0 First));
+tuples!((A 0 First) (B 1 Second));
+tuples!((A 0 First) (B 1 Second) (C 2 Third));
+tuples!((A 0 First) (B 1 Second) (C 2 Third) (D 3 Fourth));
+tuples!((A 0 First) (B 1 Second) (C 2 Third) (D 3 Fourth) (E 4 Fifth));
+tuples!((A 0 First) (B 1 Second) (C 2 Third) (D 3 Fourth) (E 4 Fifth) (F 5 Sixth));
+tuples!((A 0 First) (B 1 Second) (C 2 Third) (D 3 Fourth) (E 4 Fifth) (F 5 Sixth) (G 6 Seventh));
+tuples!((A 0 First) (B 1 Second) (C 2 Third) (D 3 Fourth) (E 4 Fifth) (F 5 Sixth) (G 6 Seventh) (H 7 Eighth));
