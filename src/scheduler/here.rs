@@ -37,6 +37,7 @@ pub(super) fn set_task(task: *const Record) {
 }
 
 /// The scheduler of this thread, for code that runs under it.
+#[inline]
 pub(super) fn lend_core<'a>() -> Option<&'a Core> {
     // SAFETY: a scheduler outlives the code that runs under it, and no caller keeps the reference.
     unsafe { core().as_ref() }
@@ -58,12 +59,14 @@ pub(super) fn need_core<'a>() -> &'a Core {
 }
 
 /// The running task, for code that runs in it.
+#[inline]
 pub(super) fn lend_task<'a>() -> Option<&'a Record> {
     // SAFETY: the running task is alive, and no caller keeps the reference.
     unsafe { task().as_ref() }
 }
 
 /// The running task, for whoever keeps it.
+#[inline]
 pub(super) fn keep_task() -> Option<TaskRef> {
     let task = task();
     // SAFETY: the running task is alive.
