@@ -1,14 +1,17 @@
 //! What timers are set for: tasks that sleep, scopes with a deadline, callbacks.
 #![allow(unsafe_code)]
 
+use std::panic::Location;
 use std::rc::{Rc, Weak};
 
+use super::arm;
 use super::branch::{Branch, Kind};
 use super::core::{Core, Target};
 use super::frame::Frame;
 use super::here;
-use super::hot::{Cancel, Outcome};
+use super::hot::Outcome;
 use super::park;
+use super::place::AtTime;
 use super::timers::TimerKey;
 use super::why::Why;
 use crate::clock::{NEVER, Nanos};
@@ -18,16 +21,12 @@ use crate::error::Cancelled;
 #[track_caller]
 pub(super) fn sleep_until(deadline: Nanos) -> Result<(), Cancelled> {
     let (core, task) = park::whoever_waits()?;
-    // SAFETY: the task runs, and this is its code. The timer is gone when the wait is over.
+    let place = AtTime::at(deadline);
+    // SAFETY: the task runs, and this is its code. The place stays where it is.
     unsafe {
-        let wait = park::begin(task);
-        let timer = core.timers().set(deadline, Target::Wake { task, wait });
-        match park::park(core, task, &Why::new("sleep"), Cancel::Ends) {
+        match arm::park_in(&place, core, task, &Why::new("sleep"), Location::caller()) {
             Outcome::Granted => Ok(()),
-            _ => {
-                core.timers().cancel(timer);
-                Err(park::cancelled())
-            }
+            _ => Err(park::cancelled()),
         }
     }
 }

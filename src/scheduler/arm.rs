@@ -4,10 +4,11 @@
 use std::fmt;
 use std::panic::Location;
 
+use super::core::Core;
 use super::hot::{Cancel, Outcome};
 use super::park;
 use super::place::{Place, Sleeper, sealed};
-use super::record::TaskId;
+use super::record::{Record, TaskId};
 use super::ticket::Void;
 use super::why::Why;
 use crate::error::Cancelled;
@@ -262,9 +263,8 @@ fn wait_once<A: Arm>(
         let shown = Shown(arm);
         let holder = || shown.0.holder();
         let why = Why::new(what).on(&shown).held_by(&holder);
-        let sleeper = Sleeper { core, task, wait: 0 };
         // SAFETY: the task runs, and this is its code. The place stays where it is until it has been left.
-        unsafe { enter_and_park(&place, sleeper, &why, at) }
+        unsafe { park_in(&place, core, task, &why, at) }
     };
     match arm.end(place) {
         None if outcome == Outcome::Cancelled => {
@@ -275,28 +275,31 @@ fn wait_once<A: Arm>(
     }
 }
 
+/// Parks the task in a place until it is woken, there or otherwise, or cancelled; leaves the place.
+///
 /// # Safety
 ///
-/// The sleeper must be the running task, and the place stay where it is.
+/// The task must be running, and the place stay where it is.
 #[inline]
-unsafe fn enter_and_park<P: sealed::Place>(
+pub(super) unsafe fn park_in<P: sealed::Place>(
     place: &P,
-    mut sleeper: Sleeper,
+    core: &Core,
+    task: *const Record,
     why: &Why<'_>,
     at: &'static Location<'static>,
 ) -> Outcome {
     // SAFETY: as the caller says. Where a part of the place panics while it is entered, the wait is void before the
     // place goes.
     unsafe {
-        let hot = park::hot(sleeper.task);
-        sleeper.wait = park::begin(sleeper.task);
+        let hot = park::hot(task);
+        let wait = park::begin(task);
         let void = Void(hot);
-        place.enter(&sleeper);
+        place.enter(&Sleeper { core, task, wait });
         // Cancelled while it was arranged: nobody would come to say so.
         if (*park::current_branch()).effective().is_some() && hot.outcome.get() == Outcome::Waiting {
             hot.outcome.set(Outcome::Cancelled);
         }
-        let outcome = park::park_at(&*sleeper.core, sleeper.task, why, at, Cancel::Ends);
+        let outcome = park::park_at(core, task, why, at, Cancel::Ends);
         drop(void);
         place.leave();
         outcome

@@ -54,10 +54,6 @@ pub(super) struct Config {
 
 /// What happens when a timer is due.
 pub(super) enum Target {
-    Wake {
-        task: *const Record,
-        wait: u64,
-    },
     /// One of the places where a task waits.
     Ring(*const AtTime),
     /// The branch of an open frame.
@@ -236,9 +232,23 @@ impl Core {
     pub(super) unsafe fn wake(&self, task: *const Record, wait: u64) -> bool {
         // SAFETY: as the caller says. A task that waits has a stack.
         unsafe {
-            if !self.is_waiting(task, wait) {
-                return false;
+            let waits = self.is_waiting(task, wait);
+            if waits {
+                self.grant(task);
             }
+            waits
+        }
+    }
+
+    /// Grants the wait that the task is in.
+    ///
+    /// # Safety
+    ///
+    /// [`is_waiting`](Core::is_waiting) must just have said so.
+    #[inline]
+    pub(super) unsafe fn grant(&self, task: *const Record) {
+        // SAFETY: a task that waits is alive and has a stack.
+        unsafe {
             let hot = park::hot(task);
             hot.outcome.set(Outcome::Granted);
             // One that still arranges its wait will find it granted.
@@ -246,7 +256,6 @@ impl Core {
                 self.make_ready(task, hot);
             }
         }
-        true
     }
 
     /// Ends the wait of a task that is parked under `branch`, if that can be ended.

@@ -123,7 +123,10 @@ impl AtTime {
     /// Outside of [`run`](crate::run).
     #[track_caller]
     pub fn new(deadline: Instant) -> AtTime {
-        let deadline = here::need_core().clock().moment(deadline);
+        AtTime::at(here::need_core().clock().moment(deadline))
+    }
+
+    pub(super) fn at(deadline: Nanos) -> AtTime {
         AtTime { deadline, timer: Cell::new(None), sleeper: Cell::new(None), has_come: Cell::new(false) }
     }
 

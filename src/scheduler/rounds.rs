@@ -100,10 +100,6 @@ impl Core {
             let due = self.timers.borrow_mut().pop_due(now);
             match due {
                 None => break,
-                Some(Target::Wake { task, wait }) => {
-                    // SAFETY: whoever parks with a timer cancels it when the wait is over; a record is alive until then.
-                    unsafe { self.wake(task, wait) };
-                }
                 // SAFETY: a place that is left has cancelled its timer.
                 Some(Target::Ring(place)) => unsafe { AtTime::ring(place, self) },
                 // SAFETY: a frame that is closed has cancelled its timer.

@@ -61,7 +61,7 @@ impl<T> Ticket<T> {
                 return Err(value);
             }
             (*self.slot).set(Some(value));
-            core.wake(task, self.wait);
+            core.grant(task);
         }
         Ok(())
     }

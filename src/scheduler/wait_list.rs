@@ -334,7 +334,7 @@ impl<T, O> WaitList<T, O> {
                 } else if core.is_waiting(waiter.task.get(), waiter.wait.get()) {
                     waiter.value.set(Some(value));
                     let taken = take(waiter);
-                    core.wake(waiter.task.get(), waiter.wait.get());
+                    core.grant(waiter.task.get());
                     return Ok(taken);
                 }
             }
