@@ -35,7 +35,9 @@
 //! - [`run`], [`Runtime`]: where tasks live; [`Builder`] has the settings.
 //! - [`task`]: starting tasks, with scopes or without; waiting for them, cancelling them, cleaning up.
 //! - [`time`]: sleeping, limits, intervals, callbacks.
-//! - [`lowlevel`]: what locks and channels of your own are made of, and the way in from other threads.
+//! - [`sync`]: locks, and other places where tasks meet. [`channel`]: channels and queues.
+//! - [`select`](mod@select): waiting for several things, and taking exactly one.
+//! - [`lowlevel`]: what all of that is made of, for primitives of your own, and the way in from other threads.
 //! - [`testing`]: tests in virtual time, under schedules that can be replayed, cancelled everywhere.
 //! - [`inspect`]: who waits for what, where, and who has it.
 //! - [`stack`]: what stacks cost, how large they are, and what happens when one overflows.
@@ -94,6 +96,9 @@ mod documents {
 
     #[doc = include_str!("../docs/tasks.md")]
     mod tasks {}
+
+    #[doc = include_str!("../docs/sync.md")]
+    mod sync {}
 
     #[doc = include_str!("../docs/unsafe.md")]
     mod unsafe_code {}
