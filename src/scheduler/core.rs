@@ -23,7 +23,7 @@ use super::live::Listed;
 use super::park;
 use super::place::AtTime;
 use super::queue::Queue;
-use super::record::{Record, State};
+use super::record::{Record, State, TaskId};
 use super::remote::Gate;
 use super::timers::Timers;
 use super::tripwire::Tripwire;
@@ -73,6 +73,7 @@ pub(crate) struct Core {
     /// The time at the last look around.
     pub(super) seen: Cell<Nanos>,
     pub(super) alive: Cell<usize>,
+    /// The task that was spawned last, as its [`TaskId`] has it.
     pub(super) last_id: Cell<u64>,
     /// The order of ready tasks; without it, first come, first served.
     pub(super) chance: Option<Chance>,
@@ -112,7 +113,7 @@ impl Core {
             clock: if config.virtual_time { Clock::virtual_() } else { Clock::real() },
             seen: Cell::new(0),
             alive: Cell::new(0),
-            last_id: Cell::new(0),
+            last_id: Cell::new(TaskId::before_first()),
             chance: config.seed.map(Chance::new),
             dice: Chance::new(!config.seed.unwrap_or(0)),
             tripwire: Tripwire::default(),

@@ -30,9 +30,8 @@ impl Core {
         mut birth: Birth,
         closure: F,
     ) -> TaskRef {
-        let id = self.last_id.get() + 1;
-        self.last_id.set(id);
-        birth.id = TaskId(std::num::NonZeroU64::new(id).expect("2^64 tasks take centuries"));
+        birth.id = TaskId::after(self.last_id.get());
+        self.last_id.set(birth.id.0.get());
         inherit(&mut birth.extras);
         // SAFETY: as the caller says.
         unsafe {

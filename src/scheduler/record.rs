@@ -30,28 +30,50 @@ use crate::report;
 use crate::stack::Shape;
 
 /// A number for each task of a runtime, in the order in which they were spawned; the first task of `run` is 1.
+///
+/// Tasks of different runs on one thread are never equal, though they may have the same number. (But for every 4096th run.)
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TaskId(pub(super) NonZeroU64);
+
+/// The lower bits are the number, those above tell the runs of a thread apart: something may remember a task of an earlier run.
+const NUMBER_BITS: u32 = 52;
+
+thread_local! {
+    static RUNS: Cell<u64> = const { Cell::new(0) };
+}
 
 impl TaskId {
     /// To be replaced by the scheduler.
     pub(super) const NONE: TaskId = TaskId(NonZeroU64::MAX);
 
+    /// What comes before the first task of a new run.
+    pub(super) fn before_first() -> u64 {
+        let run = RUNS.get();
+        RUNS.set(run.wrapping_add(1));
+        run << NUMBER_BITS
+    }
+
+    /// The task after that one.
+    #[inline(always)]
+    pub(super) fn after(last: u64) -> TaskId {
+        TaskId(NonZeroU64::new(last + 1).expect("2^52 tasks take decades"))
+    }
+
     /// The number.
     pub fn get(self) -> u64 {
-        self.0.get()
+        self.0.get() & ((1 << NUMBER_BITS) - 1)
     }
 }
 
 impl fmt::Display for TaskId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)
+        self.get().fmt(f)
     }
 }
 
 impl fmt::Debug for TaskId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "TaskId({})", self.0)
+        write!(f, "TaskId({})", self.get())
     }
 }
 
