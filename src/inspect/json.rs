@@ -25,7 +25,7 @@ impl Dump {
     /// | `parent` | the number of the task in whose scope it is, or `null` |
     /// | `depth` | tasks above it in the tree |
     /// | `state` | `"new"`, `"ready"`, `"running"` or `"waiting"` |
-    /// | `waits_for`, `at`, `waited_ns`, `held_by` | if it is waiting; `held_by` is a number or `null` |
+    /// | `waits_for`, `at`, `waited_ns`, `held_by` | if it is waiting; `held_by` is a number, which no task here has if that one has ended, or `null` |
     /// | `cancelled` | the [`Reason`](crate::Reason) as a word, or `null` |
     /// | `frames` | with backtraces: a list of strings |
     ///

@@ -70,15 +70,24 @@ impl fmt::Display for TaskInfo {
 
 impl fmt::Display for TaskState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_state(f, self, |_| None)
+        write_state(f, self, |_| Holder::Task { name: None })
     }
 }
 
-/// `name` is asked for the name of the task that has what is waited for.
+/// What can be said of a task that has what is waited for.
+pub(super) enum Holder<'a> {
+    Task {
+        name: Option<&'a str>,
+    },
+    /// It has ended, and not given it back.
+    Ended,
+}
+
+/// `look_up` is asked for the task that has what is waited for.
 pub(super) fn write_state<'a>(
     f: &mut fmt::Formatter<'_>,
     state: &TaskState,
-    name: impl Fn(TaskId) -> Option<&'a str>,
+    look_up: impl Fn(TaskId) -> Holder<'a>,
 ) -> fmt::Result {
     match state {
         TaskState::New => f.write_str("new"),
@@ -89,7 +98,11 @@ pub(super) fn write_state<'a>(
             write!(f, "waits for {what} ({at}) since {:?}", rounded(*waited))?;
             let Some(holder) = *holder else { return Ok(()) };
             write!(f, ", held by task {holder}")?;
-            name(holder).map_or(Ok(()), |name| write!(f, " '{name}'"))
+            match look_up(holder) {
+                Holder::Task { name: Some(name) } => write!(f, " '{name}'"),
+                Holder::Task { name: None } => Ok(()),
+                Holder::Ended => f.write_str(", which has ended"),
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use std::backtrace::Backtrace;
 use std::collections::HashMap;
 use std::fmt;
 
-use super::info::{TaskInfo, TaskState, write_state};
+use super::info::{Holder, TaskInfo, TaskState, write_state};
 use super::record::TaskId;
 
 /// Tasks that differ in nothing that matters, and are shown before the others are only counted.
@@ -94,10 +94,14 @@ impl Snapshot {
         places: &HashMap<TaskId, usize>,
         seen: &Seen,
     ) -> fmt::Result {
-        let name = |holder: TaskId| self.tasks[*places.get(&holder)?].info.name.as_deref();
+        // All that have not ended are here.
+        let look_up = |holder: TaskId| match places.get(&holder) {
+            Some(&at) => Holder::Task { name: self.tasks[at].info.name.as_deref() },
+            None => Holder::Ended,
+        };
         seen.info.write_birth(f)?;
         f.write_str(": ")?;
-        write_state(f, &seen.info.state, name)?;
+        write_state(f, &seen.info.state, look_up)?;
         seen.info.write_cancelled(f)
     }
 
