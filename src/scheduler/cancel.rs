@@ -4,7 +4,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Instant;
 
-use super::frame::{Frame, WayIn};
+use super::frame::{Frame, FrameKind, WayIn, with_frame};
 use crate::error::{Cancelled, Reason};
 
 /// A part of a task that can be cancelled. See [`task::cancel_scope`](crate::task::cancel_scope).
@@ -15,6 +15,18 @@ pub struct CancelScope<'a> {
 /// Cancels a [`CancelScope`] from anywhere on the thread, if that is still open.
 #[derive(Clone)]
 pub struct Canceller(Rc<WayIn>);
+
+/// Runs `body` where no cancellation from outside reaches: [`task::shield`](crate::task::shield), for what is below tasks.
+///
+/// A primitive that has promised something for whatever way its wait ends keeps the promise in here.
+///
+/// # Panics
+///
+/// Outside of [`run`](crate::run).
+#[track_caller]
+pub fn shield<T>(body: impl FnOnce() -> T) -> T {
+    with_frame(FrameKind::Shield, |_| body())
+}
 
 impl<'a> CancelScope<'a> {
     pub(crate) fn of(frame: &'a Frame) -> CancelScope<'a> {

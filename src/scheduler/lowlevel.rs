@@ -44,6 +44,7 @@
 //! ```
 
 pub use super::arm::{Arm, Map, wait, wait_as};
+pub use super::cancel::shield;
 pub use super::chance::random;
 pub use super::held::Held;
 pub use super::info::{TaskInfo, TaskState, current_id};

@@ -1,5 +1,6 @@
 //! Cancelling a part of what a task does, and keeping a part from being cancelled.
 
+use crate::scheduler::lowlevel;
 use crate::scheduler::{CancelScope, FrameKind, with_frame};
 
 /// Runs `body` in a scope of its own, which can be cancelled; trio's `CancelScope`.
@@ -54,5 +55,5 @@ pub fn cancel_scope<T>(body: impl FnOnce(&CancelScope<'_>) -> T) -> T {
 /// Outside of [`run`](crate::run).
 #[track_caller]
 pub fn shield<T>(body: impl FnOnce() -> T) -> T {
-    with_frame(FrameKind::Shield, |_| body())
+    lowlevel::shield(body)
 }
