@@ -49,11 +49,13 @@ pub mod generator;
 pub mod inspect;
 pub mod stack;
 
+mod arena;
 pub mod channel;
 mod clock;
 mod driver;
 mod error;
 mod list;
+pub mod net;
 mod primitive;
 mod report;
 mod scheduler;

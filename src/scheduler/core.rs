@@ -19,6 +19,7 @@ use super::cells::Cells;
 use super::chance::Chance;
 use super::here;
 use super::hot::{Cancel, Hot, Outcome};
+use super::io::AtDescriptor;
 use super::live::Listed;
 use super::park;
 use super::place::AtTime;
@@ -30,7 +31,8 @@ use super::tripwire::Tripwire;
 use super::unhandled::{Problem, Unhandled};
 use super::wait_list::WaitList;
 use crate::clock::{Clock, Nanos};
-use crate::driver::idle::Idle;
+use crate::arena::Arena;
+use crate::driver::choice::Driver;
 use crate::generator::mark::{self, Mark};
 use crate::stack::Shape;
 
@@ -80,7 +82,9 @@ pub(crate) struct Core {
     /// For programs that ask for chance. Apart from the order, which does not depend on what they ask.
     pub(super) dice: Chance,
     pub(super) tripwire: Tripwire,
-    pub(super) idle: Idle,
+    pub(super) driver: Driver,
+    /// What the driver was asked for: where those wait who did.
+    pub(super) operations: RefCell<Arena<*const AtDescriptor>>,
     pub(super) gate: Arc<Gate>,
     /// As those see it who look at all runtimes.
     pub(super) live: Listed,
@@ -101,8 +105,8 @@ pub(crate) struct Core {
 
 impl Core {
     pub(super) fn new(config: Config) -> Core {
-        let idle = Idle::new();
-        let gate = Arc::new(Gate::new(idle.alarm()));
+        let driver = Driver::new();
+        let gate = Arc::new(Gate::new(driver.alarm()));
         let live = Listed::new(&gate, config.name.as_deref(), config.debug);
         Core {
             queue: Queue::new(),
@@ -117,7 +121,8 @@ impl Core {
             chance: config.seed.map(Chance::new),
             dice: Chance::new(!config.seed.unwrap_or(0)),
             tripwire: Tripwire::default(),
-            idle,
+            driver,
+            operations: RefCell::new(Arena::new()),
             gate,
             live,
             blocked: WaitList::new(),
@@ -147,6 +152,14 @@ impl Core {
 
     pub(super) fn timers(&self) -> RefMut<'_, Timers<Target>> {
         self.timers.borrow_mut()
+    }
+
+    pub(super) fn driver(&self) -> &Driver {
+        &self.driver
+    }
+
+    pub(super) fn operations(&self) -> RefMut<'_, Arena<*const AtDescriptor>> {
+        self.operations.borrow_mut()
     }
 
     pub(super) fn clock(&self) -> &Clock {

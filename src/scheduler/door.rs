@@ -97,11 +97,12 @@ impl<M, A: Alarm> Door<M, A> {
             let next = if is_mail(head) { head } else { QUIET };
             // SAFETY: as above, nobody else knows the node yet.
             unsafe { (*node).next = next };
-            // Release: whoever takes the node sees what is in it.
+            // Release: whoever takes the node sees what is in it. Acquire: whoever rings sees what the loop did before it
+            // fell asleep, such as what it sleeps in.
             let pushed = self.head.compare_exchange_weak(
                 head,
                 node.expose_provenance(),
-                Ordering::Release,
+                Ordering::AcqRel,
                 Ordering::Acquire,
             );
             match pushed {
@@ -126,8 +127,9 @@ impl<M, A: Alarm> Door<M, A> {
                 ASLEEP => QUIET,
                 mail => mail,
             };
-            // Release, and done also where it changes nothing: it is what the loop's next step acquires.
-            let knocked = self.head.compare_exchange_weak(head, next, Ordering::Release, Ordering::Relaxed);
+            // Release, and done also where it changes nothing: it is what the loop's next step acquires. Acquire: as in
+            // `push`, for whoever rings.
+            let knocked = self.head.compare_exchange_weak(head, next, Ordering::AcqRel, Ordering::Relaxed);
             match knocked {
                 Ok(ASLEEP) => return self.alarm.ring(),
                 Ok(_) => return,
@@ -154,9 +156,9 @@ impl<M, A: Alarm> Door<M, A> {
     /// be rung for the next one who does, and the loop has to wait, then to `wake_up`.
     #[must_use]
     pub(crate) fn fall_asleep(&self) -> bool {
-        // Relaxed: nothing is handed over here. Quiet is the loop's own word, or was left by a knock that found it asleep,
-        // which `wake_up` has acquired from.
-        match self.head.compare_exchange(QUIET, ASLEEP, Ordering::Relaxed, Ordering::Relaxed) {
+        // Release: what the loop did is seen by whoever rings. Not Acquire: quiet is the loop's own word, or was left by a
+        // knock that found it asleep, which `wake_up` has acquired from.
+        match self.head.compare_exchange(QUIET, ASLEEP, Ordering::Release, Ordering::Relaxed) {
             Ok(_) => true,
             Err(KNOCKED) => {
                 // Acquire: the loop looks around for what was done before the knock. If it fails there is mail, and `take`

@@ -17,6 +17,7 @@ mod held;
 mod here;
 mod hot;
 mod info;
+pub(crate) mod io;
 mod life;
 mod live;
 mod local;

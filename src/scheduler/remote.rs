@@ -13,19 +13,19 @@ use super::door::{Door, Mail};
 use super::handle::{self, Options};
 use super::here;
 use super::ticket::Ticket;
-use crate::driver::idle::IdleAlarm;
+use crate::driver::choice::DriverAlarm;
 use crate::error::RemoteError;
 
 pub(super) type Message = Box<dyn FnOnce() + Send>;
 
 /// The door of a scheduler, and how many other threads may still knock.
 pub(crate) struct Gate {
-    door: Door<Message, IdleAlarm>,
+    door: Door<Message, DriverAlarm>,
     remotes: AtomicUsize,
 }
 
 impl Gate {
-    pub(super) fn new(alarm: IdleAlarm) -> Gate {
+    pub(super) fn new(alarm: DriverAlarm) -> Gate {
         Gate { door: Door::new(alarm), remotes: AtomicUsize::new(0) }
     }
 

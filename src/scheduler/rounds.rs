@@ -92,6 +92,10 @@ impl Core {
         if self.config.debug {
             self.pass_moment();
         }
+        // Where nobody is ready the loop goes on to wait, and sees it then.
+        if self.driver.is_busy() && (!self.queue.is_empty() || self.clock.is_virtual()) {
+            self.driver.wait(Some(Duration::ZERO), |key| self.complete(key));
+        }
         let now = self.clock.now();
         self.seen.set(now);
         // No more than there are now: a callback may set another one that is due at once.
@@ -135,15 +139,18 @@ impl Core {
             return;
         }
         match next {
+            // What is in flight has been looked at just before: it is not there at this moment of a virtual time.
             Some(deadline) if self.clock.is_virtual() => self.clock.advance_to(deadline),
             // Whoever went last may have left a message: who sees that he is gone sees that too.
-            None if !self.gate.can_bring() && !self.gate.has_mail() => self.end_deadlock(),
+            None if !self.gate.can_bring() && !self.gate.has_mail() && !self.driver.is_busy() => {
+                self.end_deadlock();
+            }
             _ => {
                 let now = self.clock.now();
                 let timeout = next.map(|deadline| Duration::from_nanos(deadline.saturating_sub(now)));
                 // A door that is closed does not sleep, and nobody rings.
                 if timeout != Some(Duration::ZERO) && (self.gate.is_closed() || self.gate.fall_asleep()) {
-                    self.idle.wait(timeout);
+                    self.driver.wait(timeout, |key| self.complete(key));
                     self.gate.wake_up();
                 }
             }

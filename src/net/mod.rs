@@ -1,0 +1,36 @@
+//! Sockets under std's names, whose waits park the task and not the thread.
+//!
+//! ```
+//! use ropewalk::net::{TcpListener, TcpStream};
+//! use ropewalk::task;
+//! use std::io::{self, Read, Write};
+//!
+//! ropewalk::run(|| {
+//!     let listener = TcpListener::bind("127.0.0.1:0")?;
+//!     let address = listener.local_addr()?;
+//!     task::scope(|s| {
+//!         s.spawn(|| {
+//!             let (mut stream, _) = listener.accept()?;
+//!             let mut name = String::new();
+//!             stream.read_to_string(&mut name)?;
+//!             stream.write_all(format!("hello, {name}").as_bytes())
+//!         });
+//!         let mut stream = TcpStream::connect(address)?;
+//!         stream.write_all(b"rope")?;
+//!         stream.shutdown(std::net::Shutdown::Write)?;
+//!         assert_eq!(io::read_to_string(stream)?, "hello, rope");
+//!         Ok(())
+//!     })
+//! })
+//! # .map_err(|error: io::Error| panic!("{error}")).unwrap();
+//! ```
+//!
+//! # Cancellation
+//!
+//! In a cancelled scope every wait fails with [`Cancelled`](crate::Cancelled) inside of an [`io::Error`]. What was accepted or
+//! received is returned, cancelled or not: nothing is lost.
+
+mod socket;
+mod tcp;
+
+pub use tcp::{Incoming, TcpListener, TcpStream};

@@ -1,0 +1,325 @@
+//! TCP: listeners and streams.
+
+use std::fmt;
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::net::{self, Shutdown, SocketAddr, ToSocketAddrs};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, sockopt};
+
+use super::socket::Socket;
+use crate::scheduler::io::Direction;
+use crate::scheduler::lowlevel;
+
+/// Waits for connections; as [`std::net::TcpListener`].
+#[derive(Debug)]
+pub struct TcpListener {
+    socket: Socket,
+}
+
+/// A connection; as [`std::net::TcpStream`].
+///
+/// One task may read while another writes: `Read` and `Write` are there for `&TcpStream` too. A second task that
+/// would wait in the same direction is refused, with an error of the kind `ResourceBusy`.
+#[derive(Debug)]
+pub struct TcpStream {
+    socket: Socket,
+}
+
+/// Connections as they come: see [`TcpListener::incoming`].
+#[derive(Debug)]
+pub struct Incoming<'a> {
+    listener: &'a TcpListener,
+}
+
+/// Connections that wait to be accepted: what std takes.
+const BACKLOG: i32 = 4096;
+
+impl TcpListener {
+    /// Listens at the first of the addresses where that works. Of a name, the addresses are looked up on this thread.
+    ///
+    /// # Errors
+    ///
+    /// As the system has it, of the last address.
+    pub fn bind(address: impl ToSocketAddrs) -> io::Result<TcpListener> {
+        first_of(address, |address| {
+            let fd = rustix::net::socket_with(
+                family(address),
+                SocketType::STREAM,
+                SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
+                None,
+            )?;
+            sockopt::set_socket_reuseaddr(&fd, true)?;
+            rustix::net::bind(&fd, address)?;
+            rustix::net::listen(&fd, BACKLOG)?;
+            Ok(TcpListener { socket: Socket::new(fd) })
+        })
+    }
+
+    /// Waits for a connection.
+    ///
+    /// # Errors
+    ///
+    /// As the system has it; those that concern one connection alone are passed over. [`Cancelled`](crate::Cancelled).
+    #[track_caller]
+    pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        let (fd, address) = self.socket.call(Direction::Read, "accept", |fd| loop {
+            match rustix::net::acceptfrom_with(fd, SocketFlags::CLOEXEC) {
+                // It has gone before it was accepted.
+                Err(Errno::CONNABORTED) => continue,
+                accepted => break accepted.map(|accepted| (accepted, false)),
+            }
+        })?;
+        let address = address.ok_or_else(|| io::Error::other("a connection without an address"))?;
+        Ok((TcpStream { socket: Socket::new(fd) }, SocketAddr::try_from(address)?))
+    }
+
+    /// Connections as they come, without an end; errors are items.
+    pub fn incoming(&self) -> Incoming<'_> {
+        Incoming { listener: self }
+    }
+
+    /// The address that it listens at.
+    ///
+    /// # Errors
+    ///
+    /// As the system has it.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(SocketAddr::try_from(rustix::net::getsockname(&self.socket)?)?)
+    }
+
+    /// What went wrong since it was asked last.
+    ///
+    /// # Errors
+    ///
+    /// As the system has it.
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        take_error(&self.socket)
+    }
+}
+
+impl TcpStream {
+    /// Connects to the first of the addresses where that works. Of a name, the addresses are looked up on this thread.
+    ///
+    /// # Errors
+    ///
+    /// As the system has it, of the last address. [`Cancelled`](crate::Cancelled).
+    #[track_caller]
+    pub fn connect(address: impl ToSocketAddrs) -> io::Result<TcpStream> {
+        lowlevel::may_wait()?;
+        first_of(address, TcpStream::connect_to)
+    }
+
+    #[track_caller]
+    fn connect_to(address: &SocketAddr) -> io::Result<TcpStream> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let fd = rustix::net::socket_with(family(address), SocketType::STREAM, flags, None)?;
+        let socket = Socket::new(fd);
+        match rustix::net::connect(&socket, address) {
+            Ok(()) => {}
+            Err(Errno::INPROGRESS | Errno::INTR) => {
+                socket.wait(Direction::Write, "connect")?;
+                if let Some(error) = take_error(&socket)? {
+                    return Err(error);
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
+        rustix::io::ioctl_fionbio(&socket, false)?;
+        Ok(TcpStream { socket })
+    }
+
+    /// Receives without taking: the next `read` gets it again.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Read::read).
+    #[track_caller]
+    pub fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.socket.recv(buffer, RecvFlags::PEEK)
+    }
+
+    /// Ends one direction of the connection, or both.
+    ///
+    /// # Errors
+    ///
+    /// As the system has it.
+    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        let how = match how {
+            Shutdown::Read => rustix::net::Shutdown::Read,
+            Shutdown::Write => rustix::net::Shutdown::Write,
+            Shutdown::Both => rustix::net::Shutdown::Both,
+        };
+        Ok(rustix::net::shutdown(&self.socket, how)?)
+    }
+
+    /// The address of the other side.
+    ///
+    /// # Errors
+    ///
+    /// As the system has it.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        let address = rustix::net::getpeername(&self.socket)?;
+        let address = address.ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected))?;
+        Ok(SocketAddr::try_from(address)?)
+    }
+
+    /// The address of this side.
+    ///
+    /// # Errors
+    ///
+    /// As the system has it.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(SocketAddr::try_from(rustix::net::getsockname(&self.socket)?)?)
+    }
+
+    /// Whether small packets are sent at once.
+    ///
+    /// # Errors
+    ///
+    /// As the system has it.
+    pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
+        Ok(sockopt::set_tcp_nodelay(&self.socket, nodelay)?)
+    }
+
+    /// See [`set_nodelay`](TcpStream::set_nodelay).
+    ///
+    /// # Errors
+    ///
+    /// As the system has it.
+    pub fn nodelay(&self) -> io::Result<bool> {
+        Ok(sockopt::tcp_nodelay(&self.socket)?)
+    }
+
+    /// How long a close waits for what has not been sent; with a time of nothing it resets the connection.
+    ///
+    /// # Errors
+    ///
+    /// As the system has it.
+    pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
+        Ok(sockopt::set_socket_linger(&self.socket, linger)?)
+    }
+
+    /// What went wrong since it was asked last.
+    ///
+    /// # Errors
+    ///
+    /// As the system has it.
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        take_error(&self.socket)
+    }
+
+    /// The same connection once more, with a descriptor of its own.
+    ///
+    /// # Errors
+    ///
+    /// As the system has it.
+    pub fn try_clone(&self) -> io::Result<TcpStream> {
+        let fd = self.socket.as_fd().try_clone_to_owned()?;
+        Ok(TcpStream { socket: Socket::new(fd) })
+    }
+}
+
+/// The first that works; the error of the last.
+#[track_caller]
+fn first_of<T>(
+    addresses: impl ToSocketAddrs,
+    mut what: impl FnMut(&SocketAddr) -> io::Result<T>,
+) -> io::Result<T> {
+    let mut last = None;
+    for address in addresses.to_socket_addrs()? {
+        match what(&address) {
+            Ok(value) => return Ok(value),
+            Err(error) if crate::error::Cancelled::is(&error) => return Err(error),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.unwrap_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "there is no address to try")))
+}
+
+fn family(address: &SocketAddr) -> AddressFamily {
+    match address {
+        SocketAddr::V4(_) => AddressFamily::INET,
+        SocketAddr::V6(_) => AddressFamily::INET6,
+    }
+}
+
+fn take_error(socket: &Socket) -> io::Result<Option<io::Error>> {
+    Ok(sockopt::socket_error(socket)?.err().map(io::Error::from))
+}
+
+impl Read for &TcpStream {
+    #[inline]
+    #[track_caller]
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.socket.recv(buffer, RecvFlags::empty())
+    }
+}
+
+impl Write for &TcpStream {
+    #[inline]
+    #[track_caller]
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.socket.send(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Read for TcpStream {
+    #[inline]
+    #[track_caller]
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        (&*self).read(buffer)
+    }
+}
+
+impl Write for TcpStream {
+    #[inline]
+    #[track_caller]
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        (&*self).write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Iterator for Incoming<'_> {
+    type Item = io::Result<TcpStream>;
+
+    #[track_caller]
+    fn next(&mut self) -> Option<io::Result<TcpStream>> {
+        Some(self.listener.accept().map(|(stream, _)| stream))
+    }
+}
+
+macro_rules! descriptors {
+    ($type:ident, $std:ty) => {
+        impl AsFd for $type {
+            fn as_fd(&self) -> BorrowedFd<'_> {
+                self.socket.as_fd()
+            }
+        }
+
+        impl AsRawFd for $type {
+            fn as_raw_fd(&self) -> RawFd {
+                self.socket.as_raw_fd()
+            }
+        }
+
+        impl From<$type> for OwnedFd {
+            fn from(from: $type) -> OwnedFd {
+                from.socket.into_fd()
+            }
+        }
+    };
+}
+
+descriptors!(TcpListener, net::TcpListener);
+descriptors!(TcpStream, net::TcpStream);
