@@ -189,9 +189,8 @@ impl Readiness {
         write.is_final |= event.is_write_closed() || is_error;
         read.is_ready |= event.is_readable();
         write.is_ready |= event.is_writable();
-        let done = [read, write].map(|state| {
-            if state.is_ready || state.is_final { state.waiting.take() } else { None }
-        });
+        let done = [read, write]
+            .map(|state| if state.is_ready || state.is_final { state.waiting.take() } else { None });
         self.in_flight.set(self.in_flight.get() - done.iter().flatten().count());
         done
     }
@@ -228,7 +227,10 @@ impl std::fmt::Display for Busy {
             Direction::Read => "read from",
             Direction::Write => "write to",
         };
-        write!(f, "another task waits to {what} this: give each direction to one task, or put a lock around it")
+        write!(
+            f,
+            "another task waits to {what} this: give each direction to one task, or put a lock around it"
+        )
     }
 }
 

@@ -65,11 +65,13 @@ impl TcpListener {
     /// As the system has it; those that concern one connection alone are passed over. [`Cancelled`](crate::Cancelled).
     #[track_caller]
     pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        let (fd, address) = self.socket.call(Direction::Read, "accept", |fd| loop {
-            match rustix::net::acceptfrom_with(fd, SocketFlags::CLOEXEC) {
-                // It has gone before it was accepted.
-                Err(Errno::CONNABORTED) => continue,
-                accepted => break accepted.map(|accepted| (accepted, false)),
+        let (fd, address) = self.socket.call(Direction::Read, "accept", |fd| {
+            loop {
+                match rustix::net::acceptfrom_with(fd, SocketFlags::CLOEXEC) {
+                    // It has gone before it was accepted.
+                    Err(Errno::CONNABORTED) => continue,
+                    accepted => break accepted.map(|accepted| (accepted, false)),
+                }
             }
         })?;
         let address = address.ok_or_else(|| io::Error::other("a connection without an address"))?;

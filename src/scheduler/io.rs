@@ -17,9 +17,9 @@ use super::hot::Outcome;
 use super::park;
 use super::place::{Sleeper, sealed};
 use super::why::Why;
-use crate::driver::readiness::Submitted;
 pub(crate) use crate::driver::Direction;
 use crate::driver::Key;
+use crate::driver::readiness::Submitted;
 
 /// A descriptor that schedulers may wait for, by a number of its own: those of descriptors are used again.
 ///

@@ -20,6 +20,7 @@ mod iterators;
 mod log;
 mod lowlevel;
 mod model;
+mod net;
 mod pipelines;
 mod protocol;
 mod scopes;
