@@ -420,7 +420,9 @@ impl<T, O> Default for WaitList<T, O> {
 
 impl<T, O> fmt::Debug for WaitList<T, O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Before any of it is shown: it is shown to user's code, in which waiters may go.
         // SAFETY: the tasks are alive.
-        f.debug_list().entries(self.iter().map(|waiter| unsafe { (*waiter.task.get()).id })).finish()
+        let tasks: Vec<_> = self.iter().map(|waiter| unsafe { (*waiter.task.get()).id }).collect();
+        f.debug_list().entries(tasks).finish()
     }
 }

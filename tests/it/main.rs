@@ -4,6 +4,7 @@
 //! of `docs/tasks.md`, which name the tests.
 
 mod architecture;
+mod attacks_meeting;
 mod attacks_tasks;
 mod cancellation;
 mod closing;
