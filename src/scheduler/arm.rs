@@ -259,9 +259,13 @@ fn wait_once<A: Arm>(
     arm: &mut A,
     at: &'static Location<'static>,
 ) -> Result<Option<A::Output>, Cancelled> {
-    let (core, task) = park::whoever_waits()?;
     let place = Some(arm.place());
     let mut entered = Entered { arm, place };
+    // Not before: in an arm of the user's, a generator may have been suspended and gone on in another task.
+    let (core, task) = match park::whoever_waits() {
+        Ok(found) => found,
+        Err(cancelled) => return entered.end().map_or(Err(cancelled), |output| Ok(Some(output))),
+    };
     let outcome = {
         let shown = Shown(&*entered.arm);
         let holder = || shown.0.holder();
@@ -270,12 +274,12 @@ fn wait_once<A: Arm>(
         // SAFETY: the task runs, and this is its code. The place stays where it is until it has been left.
         unsafe { park_in(place, core, task, &why, at) }
     };
-    match entered.end() {
-        None if outcome == Outcome::Cancelled => {
-            // SAFETY: the task runs.
-            Err(unsafe { park::cancelled() })
-        }
-        ended => Ok(ended),
+    // Asked before the arm ends, for the same reason.
+    // SAFETY: the task runs.
+    let failed = (outcome == Outcome::Cancelled).then(|| unsafe { park::cancelled() });
+    match (entered.end(), failed) {
+        (None, Some(cancelled)) => Err(cancelled),
+        (ended, _) => Ok(ended),
     }
 }
 
@@ -310,7 +314,7 @@ pub(super) unsafe fn park_in<P: sealed::Place>(
     }
 }
 
-/// A place that has been entered, and is given back to its arm; also if another part of it panics while it is.
+/// A place that may have been entered, and is given back to its arm; also if another part of it panics while it is.
 struct Entered<'a, A: Arm> {
     arm: &'a mut A,
     place: Option<A::Place>,

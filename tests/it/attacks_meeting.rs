@@ -46,3 +46,104 @@ fn whoever_writes_what_a_line_shows_may_let_its_waiters_go() {
         });
     });
 }
+
+/// An arm that yields to whoever resumed its generator where it should say where to wait.
+struct YieldsInPlace<'a, 'b>(&'a Yielder<()>, &'b WaitList);
+
+impl<'b> Arm for YieldsInPlace<'_, 'b> {
+    type Output = ();
+    type Place = InLine<'b, ()>;
+    fn try_now(&mut self) -> Option<()> {
+        None
+    }
+    fn place(&mut self) -> Self::Place {
+        self.0.yield_(());
+        self.1.place(())
+    }
+    fn end(&mut self, place: Self::Place) -> Option<()> {
+        place.into_woken().value
+    }
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("yields")
+    }
+}
+
+#[test]
+fn a_wait_that_is_arranged_in_one_task_and_begun_in_another_is_that_ones() {
+    run(|| {
+        let line: Rc<WaitList> = Rc::default();
+        let inner = line.clone();
+        let generator: Generator<()> = generate(move |co| {
+            lowlevel::wait(&mut YieldsInPlace(co, &inner)).unwrap();
+        });
+        // Begun in a task that is gone when it goes on.
+        let generator = task::spawn(move || {
+            assert_eq!(generator.next(), Some(()));
+            generator
+        });
+        let generator = generator.join().unwrap();
+        let waker = line.clone();
+        task::spawn(move || waker.wake_one(()).unwrap());
+        assert_eq!(generator.next(), None);
+    });
+}
+
+#[test]
+fn a_wait_that_is_arranged_in_a_runtime_and_begun_outside_of_all_is_refused() {
+    let line: Rc<WaitList> = Rc::default();
+    let inner = line.clone();
+    let generator: Generator<()> = generate(move |co| {
+        lowlevel::wait(&mut YieldsInPlace(co, &inner)).unwrap();
+    });
+    run(|| assert_eq!(generator.next(), Some(())));
+    let text = panic_text(|| generator.next());
+    assert_eq!(text, "no runtime runs on this thread: call this inside ropewalk::run");
+}
+
+/// An arm that yields to whoever resumed its generator when its wait has ended.
+struct YieldsAtEnd<'a, 'b>(&'a Yielder<()>, &'b WaitList);
+
+impl<'b> Arm for YieldsAtEnd<'_, 'b> {
+    type Output = ();
+    type Place = InLine<'b, ()>;
+    fn try_now(&mut self) -> Option<()> {
+        None
+    }
+    fn place(&mut self) -> Self::Place {
+        self.1.place(())
+    }
+    fn end(&mut self, place: Self::Place) -> Option<()> {
+        self.0.yield_(());
+        place.into_woken().value
+    }
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("yields")
+    }
+}
+
+#[test]
+fn a_wait_that_failed_in_one_task_has_failed_wherever_its_arm_ends() {
+    let line: Rc<WaitList> = Rc::default();
+    let failed = Rc::new(Cell::new(false));
+    let (inner, fails) = (line.clone(), failed.clone());
+    let generator: Generator<()> = generate(move |co| {
+        fails.set(lowlevel::wait(&mut YieldsAtEnd(co, &inner)).is_err());
+    });
+    run(|| {
+        let waiting = task::spawn(move || {
+            assert_eq!(generator.next(), Some(()));
+            generator
+        });
+        task::yield_now();
+        waiting.cancel();
+        let generator = waiting.join().unwrap();
+        // Outside of tasks, where there is nothing that could have been cancelled.
+        let fails = failed.clone();
+        time::call_later(seconds(0), move || {
+            assert_eq!(generator.next(), None);
+            assert!(fails.get());
+        });
+        sleep(1).unwrap();
+        assert!(failed.get());
+    });
+}
