@@ -85,6 +85,9 @@ pub trait Arm {
     fn try_now(&mut self) -> Option<Self::Output>;
 
     /// Where to wait for it.
+    ///
+    /// Nothing may happen in here that another arm of the same wait could be waiting for: they have been tried already, and
+    /// do not stand in their lines yet.
     fn place(&mut self) -> Self::Place;
 
     /// The wait has ended. If this is what it was granted by, gives what that has brought; else takes back what lies in the place.
@@ -302,7 +305,10 @@ pub(super) unsafe fn park_in<P: sealed::Place>(
         let hot = park::hot(task);
         let wait = park::begin(task);
         let void = Void(hot);
-        place.enter(&Sleeper { core, task, wait });
+        let sleeper = Sleeper { core, task, wait };
+        // User's code runs when the task stands in all of its lines: what it gives to one of them is not overlooked.
+        place.enter(&sleeper);
+        place.register(&sleeper);
         // Cancelled while it was arranged: nobody would come to say so.
         if (*park::current_branch()).effective().is_some() && hot.outcome.get() == Outcome::Waiting {
             hot.outcome.set(Outcome::Cancelled);

@@ -48,6 +48,14 @@ pub(super) mod sealed {
         /// that wait.
         unsafe fn enter(&self, sleeper: &Sleeper);
 
+        /// The part of entering that runs user's code, when all places of the wait have been entered.
+        ///
+        /// # Safety
+        ///
+        /// As for [`enter`](Place::enter), after it.
+        #[inline(always)]
+        unsafe fn register(&self, _sleeper: &Sleeper) {}
+
         /// # Safety
         ///
         /// In the task that entered it, when its wait is decided.
@@ -245,14 +253,18 @@ pub trait Register {
 /// A wait for a [`Ticket`] to be spent.
 pub struct ByTicket<R: Register> {
     with: R,
-    is_entered: Cell<bool>,
+    is_registered: Cell<bool>,
     slot: Slot<R::Value>,
 }
 
 impl<R: Register> ByTicket<R> {
     /// A wait for the ticket that will be registered `with` this.
     pub fn new(with: R) -> ByTicket<R> {
-        ByTicket { with, is_entered: Cell::new(false), slot: Cell::new(None) }
+        ByTicket {
+            with,
+            is_registered: Cell::new(false),
+            slot: Cell::new(None),
+        }
     }
 
     /// What the ticket was spent with, if it was.
@@ -264,7 +276,7 @@ impl<R: Register> ByTicket<R> {
         let value = self.slot.take();
         let was_spent = value.is_some();
         self.slot.set(value);
-        if self.is_entered.replace(false) && !was_spent {
+        if self.is_registered.replace(false) && !was_spent {
             without_waiting(|| self.with.undo());
         }
     }
@@ -272,8 +284,10 @@ impl<R: Register> ByTicket<R> {
 
 // SAFETY: a ticket looks at the slot only while its wait is open; the wait is decided before the place goes.
 unsafe impl<R: Register> sealed::Place for ByTicket<R> {
-    unsafe fn enter(&self, sleeper: &Sleeper) {
-        self.is_entered.set(true);
+    unsafe fn enter(&self, _: &Sleeper) {}
+
+    unsafe fn register(&self, sleeper: &Sleeper) {
+        self.is_registered.set(true);
         // SAFETY: the sleeper runs, says the caller; the slot is in this place, which stays.
         let ticket = unsafe { Ticket::new(sleeper.task, sleeper.wait, &self.slot) };
         without_waiting(|| self.with.register(ticket));
@@ -301,6 +315,14 @@ unsafe impl<P: sealed::Place> sealed::Place for Option<P> {
     }
 
     #[inline]
+    unsafe fn register(&self, sleeper: &Sleeper) {
+        if let Some(place) = self {
+            // SAFETY: as the caller says.
+            unsafe { place.register(sleeper) };
+        }
+    }
+
+    #[inline]
     unsafe fn leave(&self) {
         if let Some(place) = self {
             // SAFETY: as the caller says.
@@ -316,6 +338,15 @@ unsafe impl<P: sealed::Place> sealed::Place for Option<P> {
 unsafe fn enter_all<P: sealed::Place>(places: &[P], sleeper: &Sleeper) {
     // SAFETY: as the caller says.
     places.iter().for_each(|place| unsafe { place.enter(sleeper) });
+}
+
+/// # Safety
+///
+/// As for [`sealed::Place::register`], of each.
+#[inline]
+unsafe fn register_all<P: sealed::Place>(places: &[P], sleeper: &Sleeper) {
+    // SAFETY: as the caller says.
+    places.iter().for_each(|place| unsafe { place.register(sleeper) });
 }
 
 /// # Safety
@@ -336,6 +367,12 @@ unsafe impl<P: sealed::Place, const N: usize> sealed::Place for [P; N] {
     }
 
     #[inline]
+    unsafe fn register(&self, sleeper: &Sleeper) {
+        // SAFETY: as the caller says.
+        unsafe { register_all(self, sleeper) };
+    }
+
+    #[inline]
     unsafe fn leave(&self) {
         // SAFETY: as the caller says.
         unsafe { leave_all(self) };
@@ -348,6 +385,12 @@ unsafe impl<P: sealed::Place> sealed::Place for Box<[P]> {
     unsafe fn enter(&self, sleeper: &Sleeper) {
         // SAFETY: as the caller says.
         unsafe { enter_all(self, sleeper) };
+    }
+
+    #[inline]
+    unsafe fn register(&self, sleeper: &Sleeper) {
+        // SAFETY: as the caller says.
+        unsafe { register_all(self, sleeper) };
     }
 
     #[inline]
@@ -365,6 +408,12 @@ macro_rules! tuples {
             unsafe fn enter(&self, sleeper: &Sleeper) {
                 // SAFETY: as the caller says.
                 unsafe { $(self.$index.enter(sleeper);)+ }
+            }
+
+            #[inline]
+            unsafe fn register(&self, sleeper: &Sleeper) {
+                // SAFETY: as the caller says.
+                unsafe { $(self.$index.register(sleeper);)+ }
             }
 
             #[inline]

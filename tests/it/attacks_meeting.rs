@@ -147,3 +147,59 @@ fn a_wait_that_failed_in_one_task_has_failed_wherever_its_arm_ends() {
         assert!(failed.get());
     });
 }
+
+/// What an arm by ticket does when it is registered, undone, and ended.
+#[derive(Clone)]
+struct Deeds<'a> {
+    register: &'a dyn Fn(Ticket<u32>),
+    undo: &'a dyn Fn(),
+    end: &'a dyn Fn(),
+}
+
+impl Register for Deeds<'_> {
+    type Value = u32;
+    fn register(&self, ticket: Ticket<u32>) {
+        (self.register)(ticket);
+    }
+    fn undo(&self) {
+        (self.undo)();
+    }
+}
+
+impl<'a> Arm for Deeds<'a> {
+    type Output = u32;
+    type Place = ByTicket<Deeds<'a>>;
+    fn try_now(&mut self) -> Option<u32> {
+        None
+    }
+    fn place(&mut self) -> Self::Place {
+        ByTicket::new(self.clone())
+    }
+    fn end(&mut self, place: Self::Place) -> Option<u32> {
+        (self.end)();
+        place.into_value()
+    }
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("deeds")
+    }
+}
+
+const IDLE: Deeds<'static> = Deeds { register: &drop, undo: &|| (), end: &|| () };
+
+#[test]
+fn whoever_registers_may_grant_any_other_arm_of_the_wait() {
+    run(|| {
+        let (sender, receiver) = channel::unbounded();
+        let sends = |ticket| {
+            sender.try_send("sent while arranging").unwrap();
+            drop(ticket);
+        };
+        let deeds = Deeds { register: &sends, ..IDLE };
+        // Whichever stands first: whoever waits in a line is in it when others are told that it waits.
+        let after = select((receiver.receiving(), deeds.clone(), time::sleeping(seconds(1))));
+        assert_eq!(after, Ok(Chosen::First(Ok("sent while arranging"))));
+        let before = select((deeds, receiver.receiving(), time::sleeping(seconds(1))));
+        assert_eq!(before, Ok(Chosen::Second(Ok("sent while arranging"))));
+        assert!(receiver.is_empty());
+    });
+}
