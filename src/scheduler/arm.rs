@@ -84,7 +84,7 @@ pub trait Arm {
     /// Does it, if that needs no waiting. It must not wait, nor pass those who do.
     fn try_now(&mut self) -> Option<Self::Output>;
 
-    /// Where to wait for it.
+    /// Where to wait for it: a new place for each wait.
     ///
     /// Nothing may happen in here that another arm of the same wait could be waiting for: they have been tried already, and
     /// do not stand in their lines yet.

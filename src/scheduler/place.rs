@@ -19,7 +19,7 @@ use super::timers::TimerKey;
 use super::wait_list::{WaitList, Waiter};
 use crate::clock::Nanos;
 
-/// Where an [`Arm`](super::lowlevel::Arm) waits. It is made by the arm, used by the wait, and given back to the arm.
+/// Where an [`Arm`](super::lowlevel::Arm) waits. It is made by the arm, used by one wait, and given back to the arm.
 ///
 /// There are three kinds, [`InLine`], [`AtTime`] and [`ByTicket`]; tuples, arrays and boxed slices of places; and an `Option`
 /// of one, where `None` waits for ever.
@@ -69,6 +69,13 @@ pub struct InLine<'a, T, O = ()> {
     waiter: Waiter<T, O>,
 }
 
+/// What the first wait has left in it would be dropped, or be missing, where somebody wakes the second.
+#[cold]
+#[inline(never)]
+fn used_twice() -> ! {
+    panic!("this place has been waited in: an arm makes a new one for each wait")
+}
+
 /// What became of a waiter in a [`WaitList`] with offers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[must_use]
@@ -96,6 +103,9 @@ impl<'a, T, O> InLine<'a, T, O> {
 unsafe impl<T, O> sealed::Place for InLine<'_, T, O> {
     #[inline(always)]
     unsafe fn enter(&self, sleeper: &Sleeper) {
+        if self.waiter.was_linked() {
+            used_twice();
+        }
         // SAFETY: it stays where it is, says the caller.
         unsafe { self.line.link(&self.waiter, sleeper.task, sleeper.wait) };
     }
@@ -169,7 +179,9 @@ impl AtTime {
 // SAFETY: only a timer points to it, which is taken back by both.
 unsafe impl sealed::Place for AtTime {
     unsafe fn enter(&self, sleeper: &Sleeper) {
-        self.sleeper.set(Some(*sleeper));
+        if self.sleeper.replace(Some(*sleeper)).is_some() {
+            used_twice();
+        }
         // SAFETY: there is a scheduler while its task runs.
         let core = unsafe { &*sleeper.core };
         self.timer.set(Some(core.timers().set(self.deadline, Target::Ring(self))));
@@ -253,6 +265,7 @@ pub trait Register {
 /// A wait for a [`Ticket`] to be spent.
 pub struct ByTicket<R: Register> {
     with: R,
+    was_entered: Cell<bool>,
     is_registered: Cell<bool>,
     slot: Slot<R::Value>,
 }
@@ -262,6 +275,7 @@ impl<R: Register> ByTicket<R> {
     pub fn new(with: R) -> ByTicket<R> {
         ByTicket {
             with,
+            was_entered: Cell::new(false),
             is_registered: Cell::new(false),
             slot: Cell::new(None),
         }
@@ -284,7 +298,11 @@ impl<R: Register> ByTicket<R> {
 
 // SAFETY: a ticket looks at the slot only while its wait is open; the wait is decided before the place goes.
 unsafe impl<R: Register> sealed::Place for ByTicket<R> {
-    unsafe fn enter(&self, _: &Sleeper) {}
+    unsafe fn enter(&self, _: &Sleeper) {
+        if self.was_entered.replace(true) {
+            used_twice();
+        }
+    }
 
     unsafe fn register(&self, sleeper: &Sleeper) {
         self.is_registered.set(true);

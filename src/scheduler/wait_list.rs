@@ -97,6 +97,11 @@ impl<T, O> Waiter<T, O> {
     }
 
     #[inline(always)]
+    pub(super) fn was_linked(&self) -> bool {
+        !self.task.get().is_null()
+    }
+
+    #[inline(always)]
     pub(super) fn take_woken(&self) -> Woken<T, O> {
         Woken { value: self.value.take(), offer: self.offer.take() }
     }

@@ -148,6 +148,69 @@ fn a_wait_that_failed_in_one_task_has_failed_wherever_its_arm_ends() {
     });
 }
 
+/// An arm that waits in one place again and again.
+struct Squats<'a, T> {
+    line: &'a WaitList<T, String>,
+    place: Option<InLine<'a, T, String>>,
+}
+
+impl<'a, T> Arm for Squats<'a, T> {
+    type Output = ();
+    type Place = InLine<'a, T, String>;
+    fn try_now(&mut self) -> Option<()> {
+        None
+    }
+    fn place(&mut self) -> Self::Place {
+        self.place.take().unwrap_or_else(|| self.line.place("offer".to_owned()))
+    }
+    fn end(&mut self, place: Self::Place) -> Option<()> {
+        self.place = Some(place);
+        Some(())
+    }
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("squats")
+    }
+}
+
+const USED: &str = "this place has been waited in: an arm makes a new one for each wait";
+
+/// Does something when it is dropped.
+struct Acts(Option<Box<dyn FnOnce()>>);
+
+impl Drop for Acts {
+    fn drop(&mut self) {
+        if let Some(act) = self.0.take() {
+            act();
+        }
+    }
+}
+
+#[test]
+fn a_place_is_waited_in_once() {
+    run(|| {
+        let line: Rc<WaitList<Acts, String>> = Rc::default();
+        let waiting = Rc::new(RefCell::new(None));
+        let inner = line.clone();
+        *waiting.borrow_mut() = Some(task::spawn(move || {
+            let mut arm = Squats { line: &inner, place: None };
+            lowlevel::wait(&mut arm).unwrap();
+            panic_text(|| lowlevel::wait(&mut arm).is_ok())
+        }));
+        task::yield_now();
+        // The first value is dropped where the second one comes.
+        let cancels = waiting.clone();
+        let act = move || {
+            cancels.borrow().as_ref().map(|waiting: &task::JoinHandle<String>| waiting.cancel());
+            (0..9).for_each(|_| task::yield_now());
+        };
+        assert!(line.wake_one(Acts(Some(Box::new(act)))).is_ok());
+        task::yield_now();
+        assert!(line.exchange(Acts(None)).is_err());
+        let waiting = waiting.take().unwrap();
+        assert_eq!(waiting.join().unwrap(), USED);
+    });
+}
+
 /// What an arm by ticket does when it is registered, undone, and ended.
 #[derive(Clone)]
 struct Deeds<'a> {
@@ -185,6 +248,62 @@ impl<'a> Arm for Deeds<'a> {
 }
 
 const IDLE: Deeds<'static> = Deeds { register: &drop, undo: &|| (), end: &|| () };
+
+/// An arm that keeps its place by ticket.
+struct SquatsByTicket<R: Register>(Option<ByTicket<R>>);
+
+impl<R: Register> Arm for SquatsByTicket<R> {
+    type Output = ();
+    type Place = ByTicket<R>;
+    fn try_now(&mut self) -> Option<()> {
+        None
+    }
+    fn place(&mut self) -> Self::Place {
+        self.0.take().unwrap()
+    }
+    fn end(&mut self, place: Self::Place) -> Option<()> {
+        self.0 = Some(place);
+        Some(())
+    }
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("squats")
+    }
+}
+
+#[test]
+fn a_place_by_ticket_is_waited_in_once() {
+    /// Keeps its ticket for whoever asks.
+    #[derive(Clone, Default)]
+    struct Kept(Rc<Cell<Option<Ticket<Acts>>>>);
+    impl Register for Kept {
+        type Value = Acts;
+        fn register(&self, ticket: Ticket<Acts>) {
+            self.0.set(Some(ticket));
+        }
+        fn undo(&self) {}
+    }
+    run(|| {
+        let kept = Kept::default();
+        let inner = kept.clone();
+        let waiting = Rc::new(RefCell::new(None));
+        *waiting.borrow_mut() = Some(task::spawn(move || {
+            let mut arm = SquatsByTicket(Some(ByTicket::new(inner)));
+            lowlevel::wait(&mut arm).unwrap();
+            panic_text(|| lowlevel::wait(&mut arm).is_ok())
+        }));
+        task::yield_now();
+        let cancels = waiting.clone();
+        let act = move || {
+            cancels.borrow().as_ref().map(|waiting: &task::JoinHandle<String>| waiting.cancel());
+            (0..9).for_each(|_| task::yield_now());
+        };
+        assert!(kept.0.take().unwrap().wake(Acts(Some(Box::new(act)))).is_ok());
+        task::yield_now();
+        assert!(kept.0.take().is_none());
+        let waiting = waiting.take().unwrap();
+        assert_eq!(waiting.join().unwrap(), USED);
+    });
+}
 
 #[test]
 fn whoever_registers_may_grant_any_other_arm_of_the_wait() {
