@@ -8,6 +8,8 @@
 #![allow(unsafe_code)]
 
 use std::cell::Cell;
+use std::panic::{self, AssertUnwindSafe};
+use std::thread;
 use std::time::Instant;
 
 use super::core::{Core, Target};
@@ -291,7 +293,13 @@ impl<R: Register> ByTicket<R> {
         let was_spent = value.is_some();
         self.slot.set(value);
         if self.is_registered.replace(false) && !was_spent {
-            without_waiting(|| self.with.undo());
+            let undo = || without_waiting(|| self.with.undo());
+            if thread::panicking() {
+                // As may be because another one panicked as it was undone. A second panic would end the process.
+                panic::catch_unwind(AssertUnwindSafe(undo)).unwrap_or_else(super::unhandled_panic);
+            } else {
+                undo();
+            }
         }
     }
 }

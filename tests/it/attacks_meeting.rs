@@ -322,3 +322,64 @@ fn whoever_registers_may_grant_any_other_arm_of_the_wait() {
         assert!(receiver.is_empty());
     });
 }
+
+#[test]
+fn a_lock_that_was_granted_goes_on_when_another_arm_panics_as_it_is_undone() {
+    run(|| {
+        let lock = Mutex::new(());
+        let guard = lock.lock().unwrap();
+        task::scope(|s| {
+            let deeds = Deeds { undo: &|| panic!("undone"), ..IDLE };
+            // Both of them, for they are of a kind: that does not end the process.
+            let arms = (deeds.clone(), deeds, lock.locking());
+            let both = s.spawn(|| panic_text(|| drop(select(arms))));
+            task::yield_now();
+            drop(guard);
+            assert_eq!(both.join().unwrap(), "undone");
+        });
+        assert!(!lock.is_locked());
+    });
+}
+
+#[test]
+fn a_lock_that_was_granted_goes_on_when_another_arm_panics_as_it_ends() {
+    run(|| {
+        for many in [false, true] {
+            let lock = Mutex::new(());
+            let guard = lock.lock().unwrap();
+            task::scope(|s| {
+                let deeds = Deeds { end: &|| panic!("ended"), ..IDLE };
+                let both = s.spawn(|| {
+                    panic_text(|| {
+                        let arms = (deeds, lock.locking());
+                        if many { drop(select([Some(arms), None])) } else { drop(select(arms)) }
+                    })
+                });
+                task::yield_now();
+                drop(guard);
+                assert_eq!(both.join().unwrap(), "ended");
+            });
+            assert!(!lock.is_locked());
+        }
+    });
+}
+
+#[test]
+fn what_an_arm_has_been_granted_goes_back_when_another_panics_as_it_registers() {
+    run(|| {
+        let lock = Mutex::new(());
+        let guard = Cell::new(lock.try_lock());
+        let (sender, receiver) = channel::rendezvous();
+        let mut sending = sender.sending("mine");
+        let bombs = |_| {
+            drop(guard.take());
+            assert!(lock.is_locked(), "it is the next one's, who is just arranging to wait");
+            panic!("registered");
+        };
+        let deeds = Deeds { register: &bombs, ..IDLE };
+        assert_eq!(panic_text(|| drop(select((&mut sending, lock.locking(), deeds)))), "registered");
+        assert!(!lock.is_locked());
+        assert_eq!(sending.into_item(), Some("mine"));
+        assert_eq!(receiver.statistics().waiting_to_send, 0);
+    });
+}
