@@ -383,3 +383,33 @@ fn what_an_arm_has_been_granted_goes_back_when_another_panics_as_it_registers() 
         assert_eq!(receiver.statistics().waiting_to_send, 0);
     });
 }
+
+/// An arm that cannot say where to wait.
+struct Nowhere;
+
+impl Arm for Nowhere {
+    type Output = ();
+    type Place = InLine<'static, ()>;
+    fn try_now(&mut self) -> Option<()> {
+        None
+    }
+    fn place(&mut self) -> Self::Place {
+        panic!("nowhere")
+    }
+    fn end(&mut self, _: Self::Place) -> Option<()> {
+        None
+    }
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("nowhere")
+    }
+}
+
+#[test]
+fn a_sending_arm_has_its_item_still_when_another_arm_panics_as_it_says_where_to_wait() {
+    run(|| {
+        let (sender, _receiver) = channel::rendezvous();
+        let mut sending = sender.sending("mine");
+        assert_eq!(panic_text(|| select((&mut sending, Nowhere)).is_ok()), "nowhere");
+        assert_eq!(sending.into_item(), Some("mine"));
+    });
+}
