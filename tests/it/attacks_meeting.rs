@@ -413,3 +413,33 @@ fn a_sending_arm_has_its_item_still_when_another_arm_panics_as_it_says_where_to_
         assert_eq!(sending.into_item(), Some("mine"));
     });
 }
+
+#[test]
+fn an_arm_that_always_has_to_try_again_keeps_nobody_from_running() {
+    /// Granted at once, always, and never anything.
+    struct Spins(u32);
+    impl Arm for Spins {
+        type Output = ();
+        type Place = ByTicket<Deeds<'static>>;
+        fn try_now(&mut self) -> Option<()> {
+            self.0 += 1;
+            assert!(self.0 < 10_000, "it has the thread for itself");
+            None
+        }
+        fn place(&mut self) -> Self::Place {
+            ByTicket::new(Deeds { register: &|ticket| ticket.wake(0).unwrap(), ..IDLE })
+        }
+        fn end(&mut self, _: Self::Place) -> Option<()> {
+            None
+        }
+        fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("spins")
+        }
+    }
+    run(|| {
+        let spinning = task::spawn(|| lowlevel::wait(&mut Spins(0)).unwrap_err());
+        task::yield_now();
+        spinning.cancel();
+        let _ = spinning.join().unwrap();
+    });
+}
