@@ -247,12 +247,14 @@ impl<T> From<T> for Mutex<T> {
 
 impl<T: ?Sized + fmt::Debug> fmt::Debug for Mutex<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let owner = self.owner.get();
         let mut shown = f.debug_struct("Mutex");
-        match self.value.try_borrow() {
-            Ok(value) if !self.is_locked.get() => shown.field("value", &&*value),
-            _ => shown.field("value", &format_args!("<locked>")),
+        // Not without the lock: while the value shows itself others may run, and take it.
+        match self.try_lock() {
+            Some(value) => shown.field("value", &&*value),
+            None => shown.field("value", &format_args!("<locked>")),
         };
-        shown.field("owner", &self.owner.get()).finish()
+        shown.field("owner", &owner).finish()
     }
 }
 

@@ -443,3 +443,27 @@ fn an_arm_that_always_has_to_try_again_keeps_nobody_from_running() {
         let _ = spinning.join().unwrap();
     });
 }
+
+#[test]
+fn a_lock_may_be_tried_and_waited_for_while_it_is_shown() {
+    /// Tries the lock that it lies in when it is shown.
+    #[derive(Default)]
+    struct Tries(RefCell<Option<Rc<Mutex<Tries>>>>);
+    impl fmt::Debug for Tries {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            let lock = self.0.take().unwrap();
+            let tried = lock.try_lock().is_some();
+            let other = task::spawn(move || drop(lock.lock().unwrap()));
+            (0..3).for_each(|_| task::yield_now());
+            write!(f, "{} {}", tried, other.is_finished())
+        }
+    }
+    run(|| {
+        let lock = Rc::new(Mutex::new(Tries::default()));
+        *lock.try_lock().unwrap().0.borrow_mut() = Some(lock.clone());
+        assert_eq!(format!("{lock:?}"), "Mutex { value: false false, owner: None }");
+        task::yield_now();
+        assert!(!lock.is_locked());
+        assert!(lock.lock().is_ok());
+    });
+}
