@@ -467,3 +467,284 @@ fn a_lock_may_be_tried_and_waited_for_while_it_is_shown() {
         assert!(lock.lock().is_ok());
     });
 }
+
+#[test]
+fn an_eager_task_that_a_register_starts_may_meet_the_very_wait() {
+    run(|| {
+        let (sender, receiver) = channel::rendezvous();
+        let meets = |ticket: Ticket<u32>| {
+            let sender = sender.clone();
+            let eager = task::Builder::new().eager(true).spawn(move || {
+                sender.send("first").unwrap();
+                // The wait is decided: nobody takes this one before the next receive.
+                sender.send("second").unwrap();
+                ticket.wake(1)
+            });
+            assert!(!eager.is_finished());
+            drop(eager);
+        };
+        let deeds = Deeds { register: &meets, ..IDLE };
+        assert_eq!(select((deeds, receiver.receiving())), Ok(Chosen::Second(Ok("first"))));
+        assert_eq!(receiver.recv(), Ok("second"));
+    });
+}
+
+#[test]
+fn whoever_is_undone_may_use_the_lines_that_the_wait_stands_in() {
+    run(|| {
+        let (sender, receiver) = channel::bounded(4);
+        let lock = Mutex::new(());
+        let guard = Cell::new(lock.try_lock());
+        let undoes = || {
+            drop(guard.take());
+            sender.try_send("while undone").unwrap();
+            assert_eq!(receiver.statistics().waiting_to_receive, 0);
+            task::yield_now();
+            assert!(sender.send("cannot wait").is_err());
+        };
+        let deeds = Deeds { undo: &undoes, ..IDLE };
+        let arms = (receiver.receiving(), deeds, lock.locking(), time::sleeping(seconds(1)));
+        assert!(matches!(select(arms), Ok(Chosen::Fourth(()))));
+        assert!(!lock.is_locked());
+        assert_eq!(receiver.try_recv(), Ok("while undone"));
+    });
+}
+
+#[test]
+fn a_register_that_cancels_its_own_wait_leaves_no_place_and_no_item() {
+    run(|| {
+        let (sender, receiver) = channel::rendezvous();
+        let lock = Mutex::new(());
+        let guard = lock.lock().unwrap();
+        let mut sending = sender.sending(Box::new(7));
+        let undone = Cell::new(0);
+        task::cancel_scope(|scope| {
+            let cancels = |ticket: Ticket<u32>| {
+                scope.cancel();
+                assert!(ticket.is_waiting());
+                // Kept for ever.
+                std::mem::forget(ticket);
+            };
+            let deeds = Deeds { register: &cancels, undo: &|| undone.set(undone.get() + 1), ..IDLE };
+            assert!(select((&mut sending, lock.locking(), deeds, time::sleeping(seconds(1)))).is_err());
+        });
+        drop(guard);
+        assert!(!lock.is_locked());
+        assert_eq!(undone.get(), 1);
+        assert_eq!(sending.into_item().as_deref(), Some(&7));
+        assert_eq!(receiver.statistics().waiting_to_send, 0);
+        // Nothing is left that would keep the clock going.
+        sleep(9).unwrap();
+    });
+}
+
+#[test]
+fn arms_that_were_made_in_one_run_can_be_used_in_the_next() {
+    let line: WaitList = WaitList::new();
+    let lock = Mutex::new(0);
+    let (sender, receiver) = channel::bounded(1);
+    let (mut sleeping, mut locking, mut sending, mut receiving) =
+        run(|| (time::sleeping(seconds(5)), lock.locking(), sender.sending(1), receiver.receiving()));
+    // A guard of a task of the first run.
+    let guard = run(|| lock.lock().unwrap());
+    run(|| {
+        let first = select((&mut locking, &mut sleeping));
+        assert!(matches!(first, Ok(Chosen::Second(()))));
+        assert!(matches!(select(&mut sending), Ok(Ok(()))));
+        assert_eq!(select((&mut locking, &mut receiving)).map(|_| ()), Ok(()));
+        task::scope(|s| {
+            let waiting = s.spawn(|| line.wait(&Why::new("turn")));
+            let locks = s.spawn(|| lock.lock().map(|_| ()));
+            task::yield_now();
+            line.wake_one(()).unwrap();
+            drop(guard);
+            assert!(waiting.join().unwrap().is_ok() && locks.join().unwrap().is_ok());
+        });
+    });
+    assert!(line.is_empty() && !lock.is_locked());
+}
+
+#[test]
+fn tickets_of_a_run_that_has_ended_do_nothing_in_the_next() {
+    let tickets: RefCell<Vec<Ticket<u32>>> = RefCell::default();
+    let keeps = |ticket| tickets.borrow_mut().push(ticket);
+    let deeds = Deeds { register: &keeps, ..IDLE };
+    run(|| assert_eq!(select((deeds.clone(), time::sleeping(seconds(1)))), Ok(Chosen::Second(()))));
+    run(|| {
+        let spends = |ticket: Ticket<u32>| {
+            for (index, old) in tickets.take().into_iter().enumerate() {
+                assert_eq!(old.wake(index as u32), Err(index as u32));
+            }
+            drop(ticket);
+        };
+        let deeds = Deeds { register: &spends, ..IDLE };
+        assert_eq!(select((deeds.clone(), time::sleeping(seconds(1)))), Ok(Chosen::Second(())));
+    });
+    run(|| assert_eq!(select((deeds, time::sleeping(seconds(1)))), Ok(Chosen::Second(()))));
+    assert_eq!(tickets.take().pop().unwrap().wake(1), Err(1));
+}
+
+/// An item that does something when it is dropped.
+struct Huge<'a>([u8; 4 << 10], &'a Log);
+
+impl Drop for Huge<'_> {
+    fn drop(&mut self) {
+        assert!(self.0.iter().all(|&byte| byte == self.0[0]));
+        self.1.add(format!("{}", self.0[0]));
+    }
+}
+
+#[test]
+fn items_of_any_size_go_through_selects_whole() {
+    let log = Log::new();
+    run(|| {
+        let (nothing, void) = channel::rendezvous::<()>();
+        let (sender, receiver) = channel::rendezvous();
+        task::scope(|s| {
+            s.spawn(|| {
+                let mut lost = sender.sending(Huge([1; 4 << 10], &log));
+                assert!(matches!(select((&mut lost, nothing.sending(()))), Ok(Chosen::Second(Ok(())))));
+                drop(lost);
+                assert!(select((nothing.sending(()), sender.sending(Huge([2; 4 << 10], &log)))).is_ok());
+            });
+            assert_eq!(select([void.receiving(), void.receiving()]), Ok((0, Ok(()))));
+            log.add("received nothing");
+            let other = Rc::new(WaitList::<[(); 9]>::new());
+            assert_eq!(other.wake_one([(); 9]), Err([(); 9]));
+            drop(receiver.recv().unwrap());
+        });
+    });
+    log.assert(&["1", "received nothing", "2"]);
+}
+
+#[test]
+fn an_item_whose_drop_comes_back_to_its_channel_finds_it_whole() {
+    /// Receives from the channel that it was in, and sends to it.
+    struct Returns(channel::Receiver<Option<Returns>>, channel::Sender<Option<Returns>>, Log);
+    impl Drop for Returns {
+        fn drop(&mut self) {
+            self.2.add(format!("{} underway", self.0.len()));
+            while self.0.try_recv().is_ok() {}
+            self.2.add(format!("sent: {}", self.1.try_send(None).is_ok()));
+            panic!("dropped");
+        }
+    }
+    let log = Log::new();
+    run(|| {
+        let (sender, receiver) = channel::bounded(3);
+        task::scope(|s| {
+            let text = s.spawn(|| {
+                panic_text(|| {
+                    let returns = Returns(receiver.clone(), sender.clone(), log.clone());
+                    let mut arm = sender.sending(Some(returns));
+                    (0..3).for_each(|_| sender.try_send(None).unwrap());
+                    // Cancelled with its item, which is dropped with the arm.
+                    time::move_on_after(seconds(1), |_| select(&mut arm).is_ok());
+                    drop(arm);
+                })
+            });
+            assert_eq!(text.join().unwrap(), "dropped");
+        });
+        assert_eq!((receiver.len(), receiver.statistics().waiting_to_send), (1, 0));
+    });
+    log.assert(&["3 underway", "sent: true"]);
+}
+
+#[test]
+fn a_dump_may_wake_the_task_that_it_shows() {
+    /// Rings itself when it is shown.
+    struct RungWhenShown<'a>(&'a WaitList<u32>, &'a Log);
+    impl<'a> Arm for RungWhenShown<'a> {
+        type Output = u32;
+        type Place = InLine<'a, u32>;
+        fn try_now(&mut self) -> Option<u32> {
+            None
+        }
+        fn place(&mut self) -> Self::Place {
+            self.0.place(())
+        }
+        fn end(&mut self, place: Self::Place) -> Option<u32> {
+            place.into_woken().value
+        }
+        fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            self.1.add("shown");
+            let _ = self.0.wake_one(7);
+            let eager = task::Builder::new().eager(true).spawn(task::yield_now);
+            f.write_str(if inspect::dump_with_backtraces().to_string().is_empty() {
+                "none"
+            } else {
+                "bell"
+            })?;
+            drop(eager);
+            panic!("shown")
+        }
+        fn holder(&self) -> Option<lowlevel::TaskId> {
+            panic!("asked")
+        }
+    }
+    let log = Log::new();
+    let (rung, told) = unhandled_by(|| {
+        let line = WaitList::new();
+        task::scope(|s| {
+            let waiting = s.spawn(|| select((RungWhenShown(&line, &log), time::sleeping(seconds(9)))));
+            task::yield_now();
+            drop(inspect::dump_with_backtraces());
+            waiting.join().unwrap()
+        })
+    });
+    assert_eq!(rung, Ok(Chosen::First(7)));
+    assert_eq!(told.len(), 1, "{told:?}");
+    log.assert(&["shown"]);
+}
+
+#[test]
+fn wherever_waits_for_locks_and_items_are_cancelled_none_is_lost_and_none_is_there_twice() {
+    let moments = testing::cancel_everywhere(|cut| {
+        let (taken, given) = (Cell::new(0), Cell::new(0));
+        let lock = Mutex::new(0);
+        let (sender, receiver) = channel::rendezvous();
+        let works = || {
+            for _ in 0..3 {
+                taken.set(taken.get() + 1);
+                let mut sending = sender.sending(Item(&taken));
+                match select((lock.locking(), &mut sending, receiver.receiving())) {
+                    Ok(Chosen::First(mut count)) => {
+                        *count += 1;
+                        let before = *count;
+                        let _ = sleep(1);
+                        assert_eq!(*count, before, "somebody else had the lock");
+                        assert!(sending.into_item().is_some());
+                    }
+                    Ok(Chosen::Second(sent)) => {
+                        given.set(given.get() + i32::from(sent.is_ok()));
+                        assert!(sending.into_item().is_none());
+                    }
+                    Ok(Chosen::Third(item)) => {
+                        given.set(given.get() - i32::from(item.is_ok()));
+                        assert!(sending.into_item().is_some());
+                    }
+                    Err(_) => assert!(sending.into_item().is_some()),
+                }
+            }
+        };
+        task::scope(|s| {
+            s.spawn(|| cut.here(works));
+            s.spawn(works);
+            s.spawn(works);
+            let _guard = lock.lock();
+            let _ = sleep(1);
+        });
+        assert!(!lock.is_locked());
+        assert_eq!((taken.get(), given.get(), lock.waiting()), (0, 0, 0));
+    });
+    assert!(moments > 10, "{moments}");
+}
+
+/// Counted while it is there.
+struct Item<'a>(&'a Cell<i32>);
+
+impl Drop for Item<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
