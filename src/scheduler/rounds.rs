@@ -16,7 +16,6 @@ use super::here;
 use super::place::AtTime;
 use super::record::{Record, State};
 use super::remote::Message;
-use super::timers::Timers;
 use super::unhandled::Problem;
 use crate::clock::NEVER;
 use crate::error::Reason;
@@ -202,7 +201,7 @@ impl Core {
 
     /// Callbacks that never came to be due, and what other threads never asked for. False if there was nothing.
     fn drop_leftovers(&self) -> bool {
-        let timers = std::mem::replace(&mut *self.timers.borrow_mut(), Timers::new());
+        let timers = self.timers.borrow_mut().take();
         let kept = self.kept.take();
         let any = !timers.is_empty() || !kept.is_empty();
         self.outside(|| drop(timers));

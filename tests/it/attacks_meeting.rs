@@ -748,3 +748,19 @@ impl Drop for Item<'_> {
         self.0.set(self.0.get() - 1);
     }
 }
+
+#[test]
+fn a_timer_that_was_dropped_at_the_end_takes_no_later_one_with_it() {
+    let (first, log) = (Rc::new(RefCell::new(None)), Log::new());
+    run(|| {
+        let (kept, log) = (first.clone(), log.clone());
+        let acts = Acts(Some(Box::new(move || {
+            let second = log.on_drop("the second is dropped");
+            time::call_later(seconds(9), move || drop(second));
+            let first: Option<time::Timer> = kept.borrow_mut().take();
+            log.add(format!("the first is cancelled: {}", first.unwrap().cancel()));
+        })));
+        *first.borrow_mut() = Some(time::call_later(seconds(9), move || drop(acts)));
+    });
+    log.assert(&["the first is cancelled: false", "the second is dropped"]);
+}
