@@ -89,6 +89,8 @@ pub trait Arm {
     /// The wait has ended. If this is what it was granted by, gives what that has brought; else takes back what lies in the place.
     ///
     /// It may also find that it has to be tried again, and give nothing although it was granted.
+    ///
+    /// Whatever panics beside it, a place that was entered goes back to its arm.
     fn end(&mut self, place: Self::Place) -> Option<Self::Output>;
 
     /// What is waited for, as dumps show it: "recv", "lock".
@@ -257,16 +259,18 @@ fn wait_once<A: Arm>(
     at: &'static Location<'static>,
 ) -> Result<Option<A::Output>, Cancelled> {
     let (core, task) = park::whoever_waits()?;
-    let place = arm.place();
+    let place = Some(arm.place());
+    let mut entered = Entered { arm, place };
     let outcome = {
-        let shown = Shown(arm);
+        let shown = Shown(&*entered.arm);
         let holder = || shown.0.holder();
         let why = Why::new(what).on(&shown).held_by(&holder);
         let sleeper = Sleeper { core, task, wait: 0 };
+        let place = entered.place.as_ref().expect("it has not ended");
         // SAFETY: the task runs, and this is its code. The place stays where it is until it has been left.
-        unsafe { enter_and_park(&place, sleeper, &why, at) }
+        unsafe { enter_and_park(place, sleeper, &why, at) }
     };
-    match arm.end(place) {
+    match entered.end() {
         None if outcome == Outcome::Cancelled => {
             // SAFETY: the task runs.
             Err(unsafe { park::cancelled() })
@@ -300,6 +304,30 @@ unsafe fn enter_and_park<P: sealed::Place>(
         drop(void);
         place.leave();
         outcome
+    }
+}
+
+/// A place that has been entered, and is given back to its arm; also if another part of it panics while it is.
+struct Entered<'a, A: Arm> {
+    arm: &'a mut A,
+    place: Option<A::Place>,
+}
+
+impl<A: Arm> Entered<'_, A> {
+    #[inline]
+    fn end(&mut self) -> Option<A::Output> {
+        self.arm.end(self.place.take()?)
+    }
+}
+
+impl<A: Arm> Drop for Entered<'_, A> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(place) = &self.place {
+            // SAFETY: whoever entered it runs, and has voided the wait.
+            unsafe { sealed::Place::leave(place) };
+            drop(self.end());
+        }
     }
 }
 

@@ -1,9 +1,25 @@
 //! Arms of one kind: arrays, slices and vectors. They give the index of the one that was chosen, and its output.
 
 use std::fmt;
+use std::iter::{Enumerate, Zip};
+use std::slice;
 
 use super::{Arm, Several};
 use crate::scheduler::lowlevel::TaskId;
+
+/// Arms whose wait has ended, with their places. If one of them panics, the others take back what is theirs all the same.
+struct Ending<'a, A: Arm, P: Iterator<Item = A::Place>> {
+    left: Enumerate<Zip<slice::IterMut<'a, A>, P>>,
+}
+
+impl<A: Arm, P: Iterator<Item = A::Place>> Drop for Ending<'_, A, P> {
+    #[inline]
+    fn drop(&mut self) {
+        for (_, (arm, place)) in &mut self.left {
+            drop(arm.end(place));
+        }
+    }
+}
 
 macro_rules! many {
     ([$($generics:tt)*] $type:ty, $place:ty, |$arms:ident| $place_all:expr) => {
@@ -25,8 +41,9 @@ macro_rules! many {
             #[inline]
             fn end(&mut self, place: Self::Place) -> Option<Self::Output> {
                 let mut chosen = None;
+                let mut ending = Ending { left: self.iter_mut().zip(place).enumerate() };
                 // All of them: those that were not chosen take back what is theirs.
-                for (index, (arm, place)) in self.iter_mut().zip(place).enumerate() {
+                while let Some((index, (arm, place))) = ending.left.next() {
                     if let Some(output) = arm.end(place) {
                         chosen = Some((index, output));
                     }

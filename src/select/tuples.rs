@@ -45,6 +45,31 @@ pub enum Chosen<
     Eighth(H),
 }
 
+/// An arm whose wait has ended. If one beside it panics, it takes back what is its own all the same.
+struct Ending<'a, A: Arm> {
+    arm: &'a mut A,
+    place: Option<A::Place>,
+}
+
+impl<A: Arm> Ending<'_, A> {
+    #[inline]
+    fn new(arm: &mut A, place: A::Place) -> Ending<'_, A> {
+        Ending { arm, place: Some(place) }
+    }
+
+    #[inline]
+    fn end(&mut self) -> Option<A::Output> {
+        self.arm.end(self.place.take()?)
+    }
+}
+
+impl<A: Arm> Drop for Ending<'_, A> {
+    #[inline]
+    fn drop(&mut self) {
+        drop(self.end());
+    }
+}
+
 macro_rules! tuples {
     ($(($arm:ident $index:tt $variant:ident))+) => {
         impl<$($arm: Arm),+> Arm for ($($arm,)+) {
@@ -67,11 +92,13 @@ macro_rules! tuples {
             }
 
             #[inline]
+            #[allow(non_snake_case)]
             fn end(&mut self, place: Self::Place) -> Option<Self::Output> {
+                $(let mut $arm = Ending::new(&mut self.$index, place.$index);)+
                 let mut chosen = None;
                 // All of them: those that were not chosen take back what is theirs.
                 $(
-                    if let Some(output) = self.$index.end(place.$index) {
+                    if let Some(output) = $arm.end() {
                         chosen = Some(Chosen::$variant(output));
                     }
                 )+

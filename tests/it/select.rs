@@ -504,33 +504,44 @@ fn whoever_registers_may_grant_another_arm_of_the_same_wait() {
     });
 }
 
+/// Cannot be registered.
+struct Bomb;
+
+impl Register for Bomb {
+    type Value = ();
+
+    fn register(&self, _ticket: Ticket<()>) {
+        panic!("cannot register");
+    }
+
+    fn undo(&self) {}
+}
+
+struct Fuse;
+
+impl Arm for Fuse {
+    type Output = ();
+    type Place = ByTicket<Bomb>;
+
+    fn try_now(&mut self) -> Option<()> {
+        None
+    }
+
+    fn place(&mut self) -> Self::Place {
+        ByTicket::new(Bomb)
+    }
+
+    fn end(&mut self, place: Self::Place) -> Option<()> {
+        place.into_value()
+    }
+
+    fn show(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Ok(())
+    }
+}
+
 #[test]
 fn a_panic_while_one_arm_registers_takes_the_others_out_of_their_lines() {
-    struct Bomb;
-    impl Register for Bomb {
-        type Value = ();
-        fn register(&self, _ticket: Ticket<()>) {
-            panic!("cannot register");
-        }
-        fn undo(&self) {}
-    }
-    struct Fuse;
-    impl Arm for Fuse {
-        type Output = ();
-        type Place = ByTicket<Bomb>;
-        fn try_now(&mut self) -> Option<()> {
-            None
-        }
-        fn place(&mut self) -> Self::Place {
-            ByTicket::new(Bomb)
-        }
-        fn end(&mut self, place: Self::Place) -> Option<()> {
-            place.into_value()
-        }
-        fn show(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
-            Ok(())
-        }
-    }
     run(|| {
         let (sender, receiver) = channel::rendezvous();
         let text = panic_text(|| select((receiver.receiving(), time::sleeping(seconds(1)), Fuse)));
@@ -539,6 +550,42 @@ fn a_panic_while_one_arm_registers_takes_the_others_out_of_their_lines() {
         assert!(sender.try_send(()).is_err());
         // The timer is gone as well: nothing happens when it would have been due.
         sleep(2).unwrap();
+    });
+}
+
+#[test]
+fn what_an_arm_carries_comes_back_when_another_panics() {
+    run(|| {
+        let (sender, receiver) = channel::unbounded();
+        let (full, _kept) = channel::rendezvous();
+        let (mut kept, mut also_kept) = (full.sending("kept"), full.sending("also kept"));
+        // The one that is chosen panics before those beside it have ended.
+        let text = task::scope(|s| {
+            s.spawn(|| sender.send(()).unwrap());
+            panic_text(|| select((receiver.receiving().map(|_| panic!("chosen")), &mut kept)))
+        });
+        assert_eq!(text, "chosen");
+        assert_eq!(kept.into_item(), Some("kept"));
+        // One cannot even register.
+        assert_eq!(panic_text(|| select((&mut also_kept, Fuse))), "cannot register");
+        assert_eq!(also_kept.into_item(), Some("also kept"));
+        assert_eq!(full.statistics().waiting_to_send, 0);
+    });
+}
+
+#[test]
+fn what_arms_of_one_kind_carry_comes_back_when_one_of_them_panics() {
+    run(|| {
+        let channels: [_; 3] = std::array::from_fn(|_| channel::rendezvous());
+        let mut sendings: Vec<_> = channels.iter().map(|(sender, _)| sender.sending("kept")).collect();
+        let text = task::scope(|s| {
+            s.spawn(|| channels[0].1.recv().unwrap());
+            let arms: Vec<_> = sendings.iter_mut().map(|sending| sending.map(|_| panic!("chosen"))).collect();
+            panic_text(|| select(arms))
+        });
+        assert_eq!(text, "chosen");
+        let left: Vec<_> = sendings.into_iter().map(channel::Sending::into_item).collect();
+        assert_eq!(left, [None, Some("kept"), Some("kept")]);
     });
 }
 
