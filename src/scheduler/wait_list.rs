@@ -386,8 +386,12 @@ impl<T, O> WaitList<T, O> {
     }
 
     /// Those that wait. Whoever uses it must not run user's code before the end.
+    ///
+    /// A task that has several places here is seen once: they stand side by side, for it takes them all before anybody else
+    /// runs.
     fn iter(&self) -> impl Iterator<Item = &Waiter<T, O>> {
         let mut at = self.waiters.first();
+        let mut seen = (std::ptr::null(), 0);
         std::iter::from_fn(move || {
             while !at.is_null() {
                 // SAFETY: as in `wake_first`; nothing changes the list while it is looked at, for no other code runs.
@@ -397,7 +401,9 @@ impl<T, O> WaitList<T, O> {
                 let waits = waiter.watch.is_null()
                     // SAFETY: its task is alive, and so its scheduler.
                     && unsafe { (*here::core()).is_waiting(waiter.task.get(), waiter.wait.get()) };
-                if waits {
+                let this = (waiter.task.get(), waiter.wait.get());
+                if waits && this != seen {
+                    seen = this;
                     return Some(waiter);
                 }
             }

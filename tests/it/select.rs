@@ -590,6 +590,47 @@ fn what_arms_of_one_kind_carry_comes_back_when_one_of_them_panics() {
 }
 
 #[test]
+fn a_task_that_waits_in_several_places_of_a_line_is_one_of_those_who_wait() {
+    run(|| {
+        let line = WaitList::<u32>::new();
+        let arm = || InThatLine(&line);
+        task::scope(|s| {
+            let twice = s.spawn(|| select((arm(), arm())));
+            let once = s.spawn(|| select((arm(), time::sleeping(seconds(9)))));
+            task::yield_now();
+            assert_eq!(line.len(), 2);
+            assert_eq!(format!("{line:?}"), "[TaskId(2), TaskId(3)]");
+            assert_eq!(line.wake_all(7), 2);
+            assert_eq!(twice.join().unwrap(), Ok(Chosen::First(7)));
+            assert_eq!(once.join().unwrap(), Ok(Chosen::First(7)));
+        });
+    });
+}
+
+struct InThatLine<'a>(&'a WaitList<u32>);
+
+impl<'a> Arm for InThatLine<'a> {
+    type Output = u32;
+    type Place = InLine<'a, u32>;
+
+    fn try_now(&mut self) -> Option<u32> {
+        None
+    }
+
+    fn place(&mut self) -> Self::Place {
+        self.0.place(())
+    }
+
+    fn end(&mut self, place: Self::Place) -> Option<u32> {
+        place.into_woken().value
+    }
+
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("line")
+    }
+}
+
+#[test]
 fn an_arm_may_find_that_it_has_to_try_again() {
     /// A line whose wakes say nothing: whoever is woken looks again.
     #[derive(Default)]
