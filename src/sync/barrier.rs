@@ -234,7 +234,7 @@ struct Arrived<'a>(&'a Barrier);
 
 impl fmt::Display for Arrived<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "barrier, {} of {} there", self.0.waiters(), self.0.parties)
+        write!(f, "barrier: {} of {} there", self.0.waiters(), self.0.parties)
     }
 }
 

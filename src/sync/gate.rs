@@ -72,7 +72,7 @@ impl fmt::Display for Of<'_> {
         match self {
             Of::Event => f.write_str("event"),
             Of::Latch => f.write_str("latch"),
-            Of::WaitGroup(left) => write!(f, "wait group, {} left", left.get()),
+            Of::WaitGroup(left) => write!(f, "wait group: {} left", left.get()),
         }
     }
 }

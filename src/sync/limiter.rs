@@ -411,6 +411,7 @@ impl<'a> Arm for Borrowing<'a> {
     type Place = InLine<'a, bool, Borrower>;
 
     #[inline]
+    #[track_caller]
     fn try_now(&mut self) -> Option<Self::Output> {
         self.limiter.try_acquire_on_behalf_of(self.borrower())
     }
@@ -444,12 +445,12 @@ struct Asked<'a> {
 
 impl fmt::Display for Asked<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "limiter, {} of {} borrowed", self.limiter.borrowed(), self.limiter.limit())?;
-        match self.borrower {
-            // Of a task that waits it is known who it is.
-            Some(borrower) if borrower.task().is_none() => write!(f, ", on behalf of {borrower}"),
-            _ => Ok(()),
+        f.write_str("limiter")?;
+        // Of a task that waits it is known who it is.
+        if let Some(borrower) = self.borrower.filter(|borrower| borrower.task().is_none()) {
+            write!(f, " for {borrower}")?;
         }
+        write!(f, ": {} of {} borrowed", self.limiter.borrowed(), self.limiter.limit())
     }
 }
 

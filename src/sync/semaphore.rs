@@ -442,12 +442,11 @@ struct Asked<'a> {
 impl fmt::Display for Asked<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("semaphore")?;
-        if self.count != 1 {
-            write!(f, ", {} permits", self.count)?;
-        }
-        match self.semaphore.available() {
-            0 => Ok(()),
-            available => write!(f, ", {available} available"),
+        match (self.count, self.semaphore.available()) {
+            (1, 0) => Ok(()),
+            (count, 0) => write!(f, ": {count} permits"),
+            (1, available) => write!(f, ": 1 permit of {available} available"),
+            (count, available) => write!(f, ": {count} permits of {available} available"),
         }
     }
 }
