@@ -370,13 +370,13 @@ impl<T, O> WaitList<T, O> {
     /// Whether no task waits.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.is_unused() || self.iter().next().is_none()
+        self.is_unused() || self.front().is_none()
     }
 
     /// The task that has waited longest.
     pub fn first(&self) -> Option<TaskId> {
         // SAFETY: its task is alive.
-        self.iter().next().map(|waiter| unsafe { (*waiter.task.get()).id })
+        self.front().map(|waiter| unsafe { (*waiter.task.get()).id })
     }
 
     /// What the task that has waited longest offers.
@@ -384,10 +384,29 @@ impl<T, O> WaitList<T, O> {
     where
         O: Copy,
     {
-        let first = self.iter().next()?;
+        let first = self.front()?;
         let offer = first.offer.take();
         first.offer.set(offer);
         offer
+    }
+
+    /// The first of those that wait. Those before it that wait no more are taken out, so that they are passed over once,
+    /// however many they are and however often somebody asks.
+    #[inline]
+    fn front(&self) -> Option<&Waiter<T, O>> {
+        loop {
+            // SAFETY: as in `wake_first`.
+            let first = unsafe { self.waiters.first().cast::<Waiter<T, O>>().as_ref() }?;
+            if !first.watch.is_null() {
+                // It stays until it is told.
+                return self.iter().next();
+            }
+            // SAFETY: its task is alive, and so its scheduler.
+            if unsafe { (*here::core()).is_waiting(first.task.get(), first.wait.get()) } {
+                return Some(first);
+            }
+            self.waiters.pop_front();
+        }
     }
 
     /// Those that wait. Whoever uses it must not run user's code before the end.

@@ -1,7 +1,31 @@
 //! Locks and other places where tasks meet. All of them serve those first who came first.
 //!
 //! - [`Mutex`]: one at a time.
+//! - [`Semaphore`]: so many at a time, or so many of something; [`Limiter`]: so many at a time, each once, and a limit that
+//!   can be moved.
+//! - [`Event`], [`Latch`]: until something has happened.
+//! - [`Barrier`]: until so many have arrived.
+//! - [`OnceCell`], [`Lazy`]: until somebody has made a value, once.
+//! - [`WaitGroup`]: until nothing is in flight any more.
 
+mod barrier;
+mod event;
+mod gate;
+mod latch;
+mod lazy;
+mod limiter;
 mod mutex;
+mod once;
+mod semaphore;
+mod wait_group;
 
+pub use barrier::{Barrier, BarrierError, BarrierWait, WaitingAtBarrier};
+pub use event::Event;
+pub use gate::WaitingUntil;
+pub use latch::Latch;
+pub use lazy::Lazy;
+pub use limiter::{Borrower, Borrowing, Limiter, LimiterStatistics, Token};
 pub use mutex::{Locking, Mutex, MutexGuard};
+pub use once::{OnceCell, WaitingForValue};
+pub use semaphore::{Acquiring, Permit, Semaphore, SemaphoreStatistics};
+pub use wait_group::{WaitGroup, WaitToken};

@@ -15,6 +15,7 @@ mod debug_mode;
 mod delegation;
 mod every_checkpoint;
 mod exits;
+mod gates;
 mod generators_in_tasks;
 mod inspect;
 mod iterators;
