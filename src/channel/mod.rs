@@ -19,13 +19,25 @@
 //! });
 //! ```
 
+pub mod broadcast;
+mod closing;
 mod ends;
 mod error;
 mod flow;
+pub mod oneshot;
+mod permit;
+pub mod queue;
+pub mod watch;
 
-pub use ends::{IntoIter, Iter, Receiver, Receiving, Sender, Sending, TryIter};
-pub use error::{RecvError, SendError, TryRecvError, TrySendError};
+pub use broadcast::broadcast;
+pub use closing::Closing;
+pub use ends::{IntoIter, Iter, Receiver, Receiving, Sender, Sending, TryIter, WeakSender};
+pub use error::{Closed, Lagged, RecvError, SendError, TryRecvError, TrySendError};
 pub use flow::Statistics;
+pub use oneshot::oneshot;
+pub use permit::{Permit, Reserving};
+pub use queue::{LifoQueue, PriorityQueue, Queue};
+pub use watch::watch;
 
 use flow::Flow;
 

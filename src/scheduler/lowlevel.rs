@@ -52,6 +52,6 @@ pub use super::park::may_wait;
 pub use super::place::{AtTime, ByTicket, InLine, Place, Register, Woken};
 pub use super::record::TaskId;
 pub use super::remote::{Gone, Remote, RemoteTask, RemoteTicket, remote};
-pub use super::ticket::{Ticket, Undo, park};
+pub use super::ticket::{Ticket, Undo, park, without_waiting};
 pub use super::wait_list::WaitList;
 pub use super::why::Why;

@@ -172,8 +172,21 @@ impl Drop for Void<'_> {
     }
 }
 
-/// Runs code of a task in which waits fail, and yields of generators are refused.
-pub(super) fn without_waiting<R>(code: impl FnOnce() -> R) -> R {
+/// Runs code in which waits fail, as they do in a callback, and yields of generators are refused.
+///
+/// For code of the user's that a primitive calls in the middle of a change: a comparison, a closure that gets at what is inside.
+/// If it could wait, others would find what is half done.
+///
+/// ```
+/// use ropewalk::{Cancelled, Reason, lowlevel, task};
+///
+/// ropewalk::run(|| {
+///     let refused = lowlevel::without_waiting(task::checkpoint);
+///     assert_eq!(refused, Err(Cancelled::new(Reason::OutsideTask)));
+///     task::checkpoint().unwrap();
+/// });
+/// ```
+pub fn without_waiting<R>(code: impl FnOnce() -> R) -> R {
     struct Restore(*const Record, Mark);
     impl Drop for Restore {
         fn drop(&mut self) {

@@ -305,6 +305,9 @@ impl<T, O> WaitList<T, O> {
     /// Nobody waits: the value comes back.
     #[inline]
     pub fn wake_one(&self, value: T) -> Result<(), T> {
+        if self.is_unused() {
+            return Err(value);
+        }
         self.wake_first(value, |_| ())
     }
 
@@ -315,6 +318,9 @@ impl<T, O> WaitList<T, O> {
     /// Nobody waits: the value comes back.
     #[inline]
     pub fn exchange(&self, value: T) -> Result<O, T> {
+        if self.is_unused() {
+            return Err(value);
+        }
         self.wake_first(value, |waiter| waiter.offer.take().expect("only a wake takes it"))
     }
 
