@@ -164,6 +164,22 @@ pub(super) unsafe fn park_at(
     }
 }
 
+/// The task's wait goes on, for another reason, and is not cut short any more.
+///
+/// # Safety
+///
+/// `task` must be parked in a wait that is undecided. `why` must stay where it is until that has returned.
+pub(super) unsafe fn send_on(core: &Core, task: *const Record, why: *const Why<'static>) {
+    // SAFETY: parked, says the caller.
+    unsafe {
+        debug_assert_eq!((*task).state.get(), State::Parked);
+        let hot = hot(task);
+        hot.why.set(why);
+        hot.since.set(core.seen());
+        hot.cancel.set(Cancel::EndsAtLast);
+    }
+}
+
 /// # Safety
 ///
 /// `task` must be running.
@@ -293,6 +309,24 @@ pub fn may_wait() -> Result<(), Cancelled> {
         return let_others(core, task);
     }
     hot.share.set(share - 1);
+    Ok(())
+}
+
+/// Begins something that will wait, whatever it finds: fails where a wait would, and does not let others run before.
+///
+/// For what has to do something first which a wait that fails must not have done, such as to give back a lock.
+///
+/// # Errors
+///
+/// [`Cancelled`], as a wait would.
+///
+/// # Panics
+///
+/// Outside of [`run`](crate::run).
+#[inline]
+#[track_caller]
+pub fn will_wait() -> Result<(), Cancelled> {
+    whoever_waits()?;
     Ok(())
 }
 

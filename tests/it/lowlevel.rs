@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::mpsc;
 use std::thread;
 
-use ropewalk::lowlevel::{self, Remote, Ticket, Undo, WaitList, Why};
+use ropewalk::lowlevel::{self, Next, Remote, Ticket, Undo, WaitList, Why};
 use ropewalk::{Cancelled, Clock, Reason, RemoteError, RunError, Runtime, task, time};
 
 use crate::log::{Log, panic_text};
@@ -502,4 +502,204 @@ fn what_is_posted_while_run_ends_is_delivered() {
         });
     });
     assert_eq!(receiver.try_iter().collect::<Vec<_>>(), ["posted"], "a task that is spawned then never runs");
+}
+
+/// Waits in `hall`, and then at `counter` for a number.
+fn wait_in_both(
+    hall: &WaitList<u32>,
+    counter: &WaitList<u32>,
+    arrives: &dyn Fn(),
+) -> Result<Option<u32>, Cancelled> {
+    let why = Why::new("counter");
+    let waited = hall.wait_then(&Why::new("call"), (), Next::new(counter, &why, arrives));
+    waited.map(|woken| woken.value).map_err(|(cancelled, ())| cancelled)
+}
+
+#[test]
+fn whoever_is_sent_on_stands_at_the_end_of_the_next_line() {
+    check(
+        |log| {
+            let (hall, counter) = (WaitList::new(), WaitList::new());
+            task::scope(|s| {
+                for name in ["a", "b", "c"] {
+                    let (hall, counter) = (&hall, &counter);
+                    s.spawn(move || {
+                        let number = wait_in_both(hall, counter, &|| log.add(format!("{name} arrives")));
+                        log.add(format!("{name} has {number:?}"));
+                    });
+                }
+                s.spawn(|| log.add(format!("d has {:?}", counter.wait(&IT))));
+                task::yield_now();
+                assert!(hall.send_on() && hall.send_on());
+                assert_eq!((hall.len(), counter.len()), (1, 3));
+                for number in 0..4 {
+                    let _ = counter.wake_one(number);
+                }
+                // Whoever was not sent on can be woken where it waits.
+                hall.wake_one(9).unwrap();
+                assert!(!hall.send_on());
+            });
+        },
+        &[
+            "a arrives",
+            "b arrives",
+            "d has Ok(0)",
+            "a has Ok(Some(1))",
+            "b has Ok(Some(2))",
+            "c has Ok(Some(9))",
+        ],
+    );
+}
+
+#[test]
+fn whoever_was_sent_on_is_not_cancelled_any_more_and_whoever_was_cancelled_is_not_sent_on() {
+    run(|| {
+        let (hall, counter) = (WaitList::new(), WaitList::new());
+        task::scope(|s| {
+            let waiters: Vec<_> = (0..3).map(|_| s.spawn(|| wait_in_both(&hall, &counter, &|| ()))).collect();
+            task::yield_now();
+            waiters[0].cancel();
+            assert!(hall.send_on());
+            waiters[1].cancel();
+            task::yield_now();
+            assert_eq!((hall.len(), counter.len()), (1, 1));
+            assert!(hall.send_on());
+            assert_eq!(
+                (counter.wake_one(1), counter.wake_one(2), counter.wake_one(3)),
+                (Ok(()), Ok(()), Err(3))
+            );
+            let ends: Vec<_> = waiters.iter().map(|waiter| waiter.join().unwrap().ok()).collect();
+            assert_eq!(ends, [None, Some(Some(1)), Some(Some(2))]);
+        });
+    });
+}
+
+#[test]
+fn whoever_waits_in_one_line_only_is_not_sent_on() {
+    run(|| {
+        let (hall, counter) = (WaitList::new(), WaitList::new());
+        task::scope(|s| {
+            let stays = s.spawn(|| hall.wait(&IT));
+            let goes = s.spawn(|| wait_in_both(&hall, &counter, &|| ()));
+            task::yield_now();
+            assert!(hall.send_on());
+            assert!(!hall.send_on());
+            hall.wake_one(1).unwrap();
+            counter.wake_one(2).unwrap();
+            assert_eq!((stays.join().unwrap(), goes.join().unwrap()), (Ok(1), Ok(Some(2))));
+        });
+    });
+}
+
+#[test]
+fn what_is_called_on_arrival_may_end_the_wait_and_cannot_wait() {
+    run(|| {
+        let (hall, counter, line) = (WaitList::new(), WaitList::new(), WaitList::<()>::new());
+        let served = Cell::new(false);
+        let arrives = || {
+            assert!(line.wait(&IT).is_err());
+            task::yield_now();
+            counter.wake_one(7).unwrap();
+            served.set(true);
+        };
+        task::scope(|s| {
+            let waiter = s.spawn(|| wait_in_both(&hall, &counter, &arrives));
+            task::yield_now();
+            assert!(hall.send_on());
+            assert!(served.get() && !waiter.is_finished());
+            assert_eq!(waiter.join().unwrap(), Ok(Some(7)));
+        });
+    });
+}
+
+#[test]
+fn a_panic_on_arrival_goes_on_in_whoever_sends_on() {
+    run(|| {
+        let (hall, counter) = (WaitList::new(), WaitList::new());
+        task::scope(|s| {
+            let waiter = s.spawn(|| wait_in_both(&hall, &counter, &|| panic!("arrived")));
+            task::yield_now();
+            assert_eq!(panic_text(|| hall.send_on()), "arrived");
+            counter.wake_one(1).unwrap();
+            assert_eq!(waiter.join().unwrap(), Ok(Some(1)));
+        });
+    });
+}
+
+#[test]
+fn a_dump_shows_what_whoever_was_sent_on_waits_for_now() {
+    run(|| {
+        let (hall, counter) = (WaitList::new(), WaitList::new());
+        task::scope(|s| {
+            let waiter = s.spawn(|| wait_in_both(&hall, &counter, &|| ()));
+            task::yield_now();
+            assert!(waiter.info().to_string().contains(": waits for call (tests/it/lowlevel.rs:"));
+            hall.send_on();
+            assert!(waiter.info().to_string().contains(": waits for counter (tests/it/lowlevel.rs:"));
+            counter.wake_one(0).unwrap();
+        });
+    });
+}
+
+#[test]
+fn where_nothing_else_can_end_it_the_wait_of_whoever_was_sent_on_fails() {
+    let mut reasons = Vec::new();
+    let ended = Runtime::new().try_run(|| {
+        let (hall, counter, nobody) = (WaitList::new(), WaitList::new(), WaitList::<()>::new());
+        task::scope(|s| {
+            let waiter = s.spawn(|| wait_in_both(&hall, &counter, &|| ()).unwrap_err().reason());
+            task::yield_now();
+            hall.send_on();
+            // The first cancellation ends this and not that, the second one all.
+            reasons.push(nobody.wait(&IT).unwrap_err().reason());
+            assert!(waiter.join().is_err() && !waiter.is_finished());
+            assert!(task::shield(|| nobody.wait(&IT)).is_err());
+            task::yield_now();
+            reasons.extend(waiter.try_result().unwrap().ok());
+        });
+    });
+    let Err(RunError::Deadlock { report, .. }) = ended else { panic!("{ended:?}") };
+    assert!(report.contains("waits for counter ("), "{report}");
+    assert_eq!(reasons, [Reason::Deadlock; 2]);
+}
+
+#[test]
+fn under_the_shield_of_primitives_waits_go_on_in_what_was_cancelled() {
+    run(|| {
+        let line = WaitList::new();
+        task::scope(|s| {
+            s.spawn(|| {
+                sleep(1).unwrap();
+                line.wake_one(1).unwrap();
+            });
+            task::cancel_scope(|scope| {
+                scope.cancel();
+                assert!(line.wait(&IT).is_err());
+                assert_eq!(lowlevel::shield(|| line.wait(&IT)), Ok(1));
+            });
+        });
+        assert_eq!(clock(), 1.0);
+    });
+}
+
+#[test]
+fn what_will_wait_finds_all_as_it_was_and_fails_where_a_wait_would() {
+    run(|| {
+        let turns = Cell::new(0);
+        task::scope(|s| {
+            s.spawn(|| turns.set(turns.get() + 1));
+            // Many in a row let nobody run, unlike `may_wait`.
+            (0..1000).for_each(|_| lowlevel::will_wait().unwrap());
+            assert_eq!(turns.get(), 0);
+            task::cancel_scope(|scope| {
+                scope.cancel();
+                assert_eq!(lowlevel::will_wait().unwrap_err().reason(), Reason::Requested);
+            });
+            assert_eq!(turns.get(), 1, "what fails lets others run");
+        });
+    });
+    assert_eq!(
+        panic_text(lowlevel::will_wait),
+        "no runtime runs on this thread: call this inside ropewalk::run"
+    );
 }
