@@ -563,7 +563,10 @@ fn whoever_waits_for_a_task_that_has_ended_is_shown_to() {
             let waits = s.spawn(|| lock.lock().map(drop));
             task::yield_now();
             let dump = inspect::dump().to_string();
-            assert!(line_of(&dump, "task 3 spawned").ends_with(", held by task 2, which has ended"), "{dump}");
+            assert!(
+                line_of(&dump, "task 3 spawned").ends_with(", held by task 2, which has ended"),
+                "{dump}"
+            );
             task::shield(|| waits.join()).unwrap().unwrap_err().reason()
         })
     });
