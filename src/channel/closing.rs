@@ -75,7 +75,7 @@ impl<'a> Arm for Closing<'a> {
     }
 
     fn end(&mut self, place: Self::Place) -> Option<()> {
-        place.into_woken().value
+        place.into_woken(&self.end.waiting).value
     }
 
     fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -412,7 +412,7 @@ impl<'a, T> Arm for Sending<'a, T> {
 
     #[inline]
     fn end(&mut self, place: Self::Place) -> Option<Self::Output> {
-        let woken = place?.into_woken();
+        let woken = place?.into_woken(&self.flow.senders);
         match woken.value {
             Some(()) => Some(sent(woken)),
             None => {
@@ -459,7 +459,7 @@ impl<'a, T> Arm for Receiving<'a, T> {
 
     #[inline]
     fn end(&mut self, place: Self::Place) -> Option<Self::Output> {
-        place.into_woken().value.map(|item| item.ok_or(RecvError::Closed))
+        place.into_woken(&self.flow.receivers).value.map(|item| item.ok_or(RecvError::Closed))
     }
 
     fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

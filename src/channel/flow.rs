@@ -25,9 +25,9 @@ pub(super) struct Flow<T> {
     /// Closed, or with permits: the only thing that those look at who go the short way.
     is_special: Cell<bool>,
     /// Woken with an item; with nothing when the channel has been closed.
-    receivers: WaitList<Option<T>>,
+    pub(super) receivers: WaitList<Option<T>>,
     /// Woken when what they offer was taken. They keep it when the channel has been closed.
-    senders: WaitList<(), Offer<T>>,
+    pub(super) senders: WaitList<(), Offer<T>>,
     pub(super) end: End,
     peak: Cell<usize>,
     pub(super) sender_count: Cell<usize>,

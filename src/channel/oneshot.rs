@@ -235,7 +235,7 @@ impl<'a, T> Arm for Receiving<'a, T> {
     }
 
     fn end(&mut self, place: Self::Place) -> Option<Self::Output> {
-        place.into_woken().value.map(|value| value.ok_or(RecvError::Closed))
+        place.into_woken(&self.receiver.shared.receivers).value.map(|value| value.ok_or(RecvError::Closed))
     }
 
     fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

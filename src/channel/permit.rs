@@ -78,7 +78,7 @@ impl<'a, T> Arm for Reserving<'a, T> {
     }
 
     fn end(&mut self, place: Self::Place) -> Option<Self::Output> {
-        let woken = place.into_woken();
+        let woken = place.into_woken(&self.flow.senders);
         woken.value?;
         Some(reserved(woken).map(|()| Permit::new(self.flow)))
     }

@@ -390,7 +390,7 @@ impl<'a, T> Arm for Changing<'a, T> {
 
     fn end(&mut self, place: Self::Place) -> Option<Self::Output> {
         // Somebody who shares the receiver may have seen it meanwhile.
-        place.into_woken().value.and_then(|()| self.try_now())
+        place.into_woken(&self.receiver.shared.changed).value.and_then(|()| self.try_now())
     }
 
     fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

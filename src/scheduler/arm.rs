@@ -50,7 +50,7 @@ use crate::error::Cancelled;
 ///     }
 ///
 ///     fn end(&mut self, place: Self::Place) -> Option<()> {
-///         place.into_woken().value
+///         place.into_woken(&self.0.waiting).value
 ///     }
 ///
 ///     fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

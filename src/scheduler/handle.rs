@@ -277,7 +277,7 @@ impl<'a, T> Arm for Joining<'a, T> {
     }
 
     fn end(&mut self, place: Self::Place) -> Option<Self::Output> {
-        place.into_woken().value.and_then(|()| self.handle.try_result())
+        place.into_woken(&self.handle.task.record().joiners).value.and_then(|()| self.handle.try_result())
     }
 
     fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

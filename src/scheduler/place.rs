@@ -94,9 +94,18 @@ impl<'a, T, O> InLine<'a, T, O> {
         InLine { line, waiter: Waiter::new(offer) }
     }
 
-    /// What became of it.
+    /// What became of it. `line` is that which it is a place in: an arm that asks is not deceived by who wraps it up.
+    ///
+    /// # Panics
+    ///
+    /// When it is a place in another line.
     #[inline(always)]
-    pub fn into_woken(self) -> Woken<T, O> {
+    #[track_caller]
+    pub fn into_woken(self, line: &WaitList<T, O>) -> Woken<T, O> {
+        assert!(
+            std::ptr::eq(self.line, line),
+            "this place is in another line: an arm ends with a place of its own"
+        );
         self.waiter.take_woken()
     }
 }

@@ -221,7 +221,7 @@ impl<'a> Arm for WaitingAtBarrier<'a> {
 
     #[inline]
     fn end(&mut self, place: Self::Place) -> Option<Self::Output> {
-        place.into_woken().value.map(|index| self.barrier.verdict(index))
+        place.into_woken(&self.barrier.waiting).value.map(|index| self.barrier.verdict(index))
     }
 
     fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -102,7 +102,7 @@ impl<'a> Arm for WaitingUntil<'a> {
 
     #[inline]
     fn end(&mut self, place: Self::Place) -> Option<()> {
-        place.into_woken().value
+        place.into_woken(&self.gate.waiting).value
     }
 
     fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

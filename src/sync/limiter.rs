@@ -424,8 +424,9 @@ impl<'a> Arm for Borrowing<'a> {
     /// One that was refused tries again, and is told then.
     #[inline]
     fn end(&mut self, place: Self::Place) -> Option<Self::Output> {
-        let has_got_one = place.into_woken().value == Some(true);
-        has_got_one.then(|| self.limiter.token(self.borrower()))
+        let woken = place.into_woken(&self.limiter.waiting);
+        let borrower = woken.offer.filter(|_| woken.value == Some(true))?;
+        Some(self.limiter.token(borrower))
     }
 
     fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -349,7 +349,7 @@ impl<'a, T: ?Sized> Arm for Locking<'a, T> {
 
     #[inline]
     fn end(&mut self, place: Self::Place) -> Option<Self::Output> {
-        place.into_woken().value.map(|()| self.mutex.guard())
+        place.into_woken(self.mutex.lock.line()).value.map(|()| self.mutex.guard())
     }
 
     fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

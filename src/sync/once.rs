@@ -276,7 +276,7 @@ impl<'a, T> Arm for WaitingForValue<'a, T> {
 
     #[inline]
     fn end(&mut self, place: Self::Place) -> Option<&'a T> {
-        place.into_woken().value.map(|()| self.cell.made())
+        place.into_woken(&self.cell.watching).value.map(|()| self.cell.made())
     }
 
     fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -418,8 +418,9 @@ impl<'a> Arm for Acquiring<'a> {
 
     #[inline]
     fn end(&mut self, place: Self::Place) -> Option<Self::Output> {
-        match place.into_woken().value {
-            Some(()) => Some(self.semaphore.permit(self.count)),
+        let woken = place.into_woken(&self.semaphore.waiting);
+        match woken.offer.filter(|_| woken.value.is_some()) {
+            Some(count) => Some(self.semaphore.permit(count)),
             None => {
                 // It may have held back others.
                 self.semaphore.serve();

@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 use std::rc::Rc;
 
 use ropewalk::channel;
-use ropewalk::lowlevel::{self, Arm, ByTicket, InLine, Register, Ticket, WaitList, Why};
+use ropewalk::lowlevel::{self, Arm, ByTicket, InLine, Register, TaskId, Ticket, WaitList, Why};
 use ropewalk::select::{Chosen, select};
 use ropewalk::sync::Mutex;
 use ropewalk::{Generator, Yielder, generate, inspect, task, testing, time};
@@ -61,7 +61,7 @@ impl<'b> Arm for YieldsInPlace<'_, 'b> {
         self.1.place(())
     }
     fn end(&mut self, place: Self::Place) -> Option<()> {
-        place.into_woken().value
+        place.into_woken(self.1).value
     }
     fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("yields")
@@ -114,7 +114,7 @@ impl<'b> Arm for YieldsAtEnd<'_, 'b> {
     }
     fn end(&mut self, place: Self::Place) -> Option<()> {
         self.0.yield_(());
-        place.into_woken().value
+        place.into_woken(self.1).value
     }
     fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("yields")
@@ -664,7 +664,7 @@ fn a_dump_may_wake_the_task_that_it_shows() {
             self.0.place(())
         }
         fn end(&mut self, place: Self::Place) -> Option<u32> {
-            place.into_woken().value
+            place.into_woken(self.0).value
         }
         fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             self.1.add("shown");
@@ -763,4 +763,40 @@ fn a_timer_that_was_dropped_at_the_end_takes_no_later_one_with_it() {
         *first.borrow_mut() = Some(time::call_later(seconds(9), move || drop(acts)));
     });
     log.assert(&["the first is cancelled: false", "the second is dropped"]);
+}
+
+#[test]
+fn a_place_in_a_line_of_ones_own_opens_no_lock() {
+    /// Gives the very place that it was woken in.
+    struct Forger<'a>(&'a WaitList<(), Option<TaskId>>);
+    impl<'a> Arm for Forger<'a> {
+        type Output = InLine<'a, (), Option<TaskId>>;
+        type Place = InLine<'a, (), Option<TaskId>>;
+        fn try_now(&mut self) -> Option<Self::Output> {
+            None
+        }
+        fn place(&mut self) -> Self::Place {
+            self.0.place(None)
+        }
+        fn end(&mut self, place: Self::Place) -> Option<Self::Output> {
+            Some(place)
+        }
+        fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("forgery")
+        }
+    }
+    run(|| {
+        let line = WaitList::new();
+        let lock = Mutex::new(1);
+        task::scope(|s| {
+            s.spawn(|| {
+                let forged = select(Forger(&line)).unwrap();
+                let text = panic_text(|| lock.locking().end(forged).is_some());
+                assert_eq!(text, "this place is in another line: an arm ends with a place of its own");
+            });
+            task::yield_now();
+            line.wake_one(()).unwrap();
+        });
+        assert_eq!(*lock.lock().unwrap(), 1);
+    });
 }

@@ -622,7 +622,7 @@ impl<'a> Arm for InThatLine<'a> {
     }
 
     fn end(&mut self, place: Self::Place) -> Option<u32> {
-        place.into_woken().value
+        place.into_woken(self.0).value
     }
 
     fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

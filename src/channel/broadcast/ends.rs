@@ -157,7 +157,7 @@ impl<'a, T> Arm for Sending<'a, T> {
     }
 
     fn end(&mut self, place: Self::Place) -> Option<Self::Output> {
-        let woken = place?.into_woken();
+        let woken = place?.into_woken(&self.ring.senders);
         match (woken.value, woken.offer) {
             (Some(()), None) => Some(Ok(())),
             (Some(()), Some(item)) => Some(Err(SendError::Closed(item))),

@@ -230,7 +230,7 @@ macro_rules! any_receiver {
 
             fn end(&mut self, place: Self::Place) -> Option<Self::Output> {
                 // Woken with nothing it tries again: it is closed, or another task with this receiver got the item.
-                place.into_woken().value?.map(|item| Ok($out(Ok(item))))
+                place.into_woken(&self.receiver.ring.receivers).value?.map(|item| Ok($out(Ok(item))))
             }
 
             fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -26,9 +26,9 @@ pub(super) struct Ring<T> {
     state: RefCell<State<T>>,
     capacity: usize,
     /// Woken with an item; with nothing, to look again. Each offers its place.
-    receivers: WaitList<Option<Rc<T>>, Place>,
+    pub(super) receivers: WaitList<Option<Rc<T>>, Place>,
     /// Woken when their item was taken, which is what they offer. They keep it when the channel has been closed.
-    senders: WaitList<(), T>,
+    pub(super) senders: WaitList<(), T>,
     /// Nothing can be sent: it was closed for good, or nobody receives now.
     pub(super) end: End,
     is_closed: Cell<bool>,

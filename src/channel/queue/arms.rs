@@ -69,7 +69,7 @@ impl<'a, T, O: Order<T>> Arm for Putting<'a, T, O> {
     }
 
     fn end(&mut self, place: Self::Place) -> Option<Self::Output> {
-        let woken = place?.into_woken();
+        let woken = place?.into_woken(&self.queue.putters);
         match (woken.value, woken.offer) {
             (Some(()), None) => Some(Ok(())),
             (Some(()), Some(item)) => Some(Err(SendError::Closed(item))),
@@ -102,7 +102,7 @@ impl<'a, T, O: Order<T>> Arm for Getting<'a, T, O> {
     }
 
     fn end(&mut self, place: Self::Place) -> Option<Self::Output> {
-        place.into_woken().value.map(|item| item.ok_or(RecvError::Closed))
+        place.into_woken(&self.queue.getters).value.map(|item| item.ok_or(RecvError::Closed))
     }
 
     fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -123,7 +123,7 @@ impl<'a, T, O: Order<T>> Arm for Joining<'a, T, O> {
     }
 
     fn end(&mut self, place: Self::Place) -> Option<()> {
-        place.into_woken().value
+        place.into_woken(&self.queue.joiners).value
     }
 
     fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

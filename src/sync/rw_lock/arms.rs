@@ -39,7 +39,7 @@ macro_rules! arms {
 
             #[inline]
             fn end(&mut self, place: Self::Place) -> Option<Self::Output> {
-                self.lock.turns.end(place).then(|| $guard::of(self.lock, self.wish))
+                self.lock.turns.end(place, self.wish).then(|| $guard::of(self.lock, self.wish))
             }
 
             fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

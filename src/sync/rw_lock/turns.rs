@@ -121,10 +121,11 @@ impl Turns {
         self.waiting.place(wish)
     }
 
-    /// Says whether somebody who waited in that place was let in.
+    /// Says whether somebody who waited in that place was let in, with that wish.
     #[inline]
-    pub(super) fn end(&self, place: InLine<'_, (), Wish>) -> bool {
-        let was_let_in = place.into_woken().value.is_some();
+    pub(super) fn end(&self, place: InLine<'_, (), Wish>, wish: Wish) -> bool {
+        let woken = place.into_woken(&self.waiting);
+        let was_let_in = woken.value.is_some() && woken.offer.is_some_and(|granted| granted.to == wish.to);
         if !was_let_in {
             self.let_in();
         }
