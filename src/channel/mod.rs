@@ -27,6 +27,7 @@ mod flow;
 pub mod oneshot;
 mod permit;
 pub mod queue;
+pub mod stream;
 pub mod watch;
 
 pub use broadcast::broadcast;
@@ -37,6 +38,7 @@ pub use flow::Statistics;
 pub use oneshot::oneshot;
 pub use permit::{Permit, Reserving};
 pub use queue::{LifoQueue, PriorityQueue, Queue};
+pub use stream::{Stream, stream};
 pub use watch::watch;
 
 use flow::Flow;

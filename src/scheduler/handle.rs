@@ -205,6 +205,14 @@ impl<T> Handle<T> {
         unsafe { Branch::cancel(&raw const record.branch, core, Reason::Requested) }
     }
 
+    /// Nobody waits for the task, which was told to end: if it is still there when the first task ends, that is no news.
+    pub(crate) fn dismiss(&self) {
+        let record = self.task.record();
+        if record.state.get() != State::Ended {
+            record.extras_mut(|extras| extras.is_dismissed = true);
+        }
+    }
+
     /// Whether the task has ended without a value: it panicked, never ran, or its scope has its error.
     pub fn has_failed(&self) -> bool {
         let record = self.task.record();

@@ -177,7 +177,10 @@ impl Core {
     pub(super) fn first_task_ends(&self) {
         self.ending.set(true);
         for (task, _) in super::info::tasks(self) {
-            self.unhandled(Some(task.record()), Problem::Leftover);
+            let record = task.record();
+            if !record.with_extras(|extras| extras.is_some_and(|extras| extras.is_dismissed)) {
+                self.unhandled(Some(record), Problem::Leftover);
+            }
         }
         // SAFETY: the trunk is a field of this.
         unsafe { Branch::cancel(&self.trunk, self, Reason::Shutdown) };
