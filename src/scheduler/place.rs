@@ -252,16 +252,26 @@ impl<R: Register> ByTicket<R> {
         ByTicket { with, is_entered: Cell::new(false), slot: Cell::new(None) }
     }
 
+    /// What it was made with. It is for whoever made it, and for nobody who is only lent the arm: it could be registered again.
+    pub(crate) fn with(&self) -> &R {
+        &self.with
+    }
+
+    /// Whether its ticket is what ended the wait.
+    pub fn was_spent(&self) -> bool {
+        let value = self.slot.take();
+        let was_spent = value.is_some();
+        self.slot.set(value);
+        was_spent
+    }
+
     /// What the ticket was spent with, if it was.
     pub fn into_value(self) -> Option<R::Value> {
         self.slot.take()
     }
 
     fn take_back(&self) {
-        let value = self.slot.take();
-        let was_spent = value.is_some();
-        self.slot.set(value);
-        if self.is_entered.replace(false) && !was_spent {
+        if self.is_entered.replace(false) && !self.was_spent() {
             without_waiting(|| self.with.undo());
         }
     }

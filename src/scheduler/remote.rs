@@ -350,6 +350,13 @@ impl<T: Send + 'static> RemoteTicket<T> {
     }
 }
 
+impl<T> RemoteTicket<T> {
+    /// Whether both are of waits under the same runtime.
+    pub(super) fn is_beside(&self, other: &RemoteTicket<T>) -> bool {
+        Arc::ptr_eq(&self.remote.gate, &other.remote.gate)
+    }
+}
+
 impl<T> Drop for RemoteTicket<T> {
     fn drop(&mut self) {
         if let Some(key) = self.key {
