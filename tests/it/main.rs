@@ -9,6 +9,7 @@ mod cancellation;
 mod closing;
 mod combining;
 mod compile_fail;
+mod cross;
 mod deadlock;
 mod debug_mode;
 mod delegation;
