@@ -1,6 +1,7 @@
 //! Channels: values go from tasks to tasks, first come first served.
 //!
 //! - [`bounded`], [`unbounded`], [`rendezvous`]: many senders, many receivers, each item for one of them.
+//! - [`cross`]: the same between threads, for tasks and for threads without any.
 //!
 //! What is sent belongs to the receiver that has waited longest, at once: nobody who comes later can take it, and a receiver
 //! that is cancelled has not taken anything. What cannot be sent comes back in the error.
@@ -21,6 +22,7 @@
 
 pub mod broadcast;
 mod closing;
+pub mod cross;
 mod ends;
 mod error;
 mod flow;

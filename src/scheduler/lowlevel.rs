@@ -46,6 +46,9 @@
 pub use super::arm::{Arm, Map, wait, wait_as};
 pub use super::cancel::shield;
 pub use super::chance::random;
+pub use super::cross::{
+    CrossError, CrossLine, CrossTicket, CrossWait, CrossWaiter, cross_may_wait, cross_park, cross_park_for,
+};
 pub use super::held::Held;
 pub use super::info::{TaskInfo, TaskState, current_id};
 pub use super::park::{may_wait, will_wait};

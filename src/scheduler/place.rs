@@ -292,16 +292,26 @@ impl<R: Register> ByTicket<R> {
         }
     }
 
+    /// What it was made with. It is for whoever made it, and for nobody who is only lent the arm: it could be registered again.
+    pub(crate) fn with(&self) -> &R {
+        &self.with
+    }
+
+    /// Whether its ticket is what ended the wait.
+    pub fn was_spent(&self) -> bool {
+        let value = self.slot.take();
+        let was_spent = value.is_some();
+        self.slot.set(value);
+        was_spent
+    }
+
     /// What the ticket was spent with, if it was.
     pub fn into_value(self) -> Option<R::Value> {
         self.slot.take()
     }
 
     fn take_back(&self) {
-        let value = self.slot.take();
-        let was_spent = value.is_some();
-        self.slot.set(value);
-        if self.is_registered.replace(false) && !was_spent {
+        if self.is_registered.replace(false) && !self.was_spent() {
             let undo = || without_waiting(|| self.with.undo());
             if thread::panicking() {
                 // As may be because another one panicked as it was undone. A second panic would end the process.

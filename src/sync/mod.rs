@@ -9,9 +9,11 @@
 //! - [`Barrier`]: until so many have arrived.
 //! - [`OnceCell`], [`Lazy`]: until somebody has made a value, once.
 //! - [`WaitGroup`]: until nothing is in flight any more.
+//! - [`cross::Event`]: an event for tasks and threads, of several runtimes.
 
 mod barrier;
 mod condvar;
+pub mod cross;
 mod event;
 mod gate;
 mod latch;

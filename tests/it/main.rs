@@ -13,6 +13,7 @@ mod closing;
 mod combining;
 mod compile_fail;
 mod condvars;
+mod cross;
 mod deadlock;
 mod debug_mode;
 mod delegation;
