@@ -1,0 +1,39 @@
+//! ropewalk's own. With `tasks/ropewalk.rs` and what the bench of `select` says, all that the benches know of its face.
+
+use ropewalk::channel::{self, Receiver, Sender};
+use ropewalk::sync::{Mutex, MutexGuard};
+
+use super::{DirectChannel, DirectLock, RECEIVED, Room};
+use crate::tasks::ropewalk::Ropewalk;
+
+impl<T: 'static> DirectLock<T> for Mutex<T> {
+    type Guard<'a> = MutexGuard<'a, T>;
+
+    fn new(value: T) -> Mutex<T> {
+        Mutex::new(value)
+    }
+
+    #[inline(always)]
+    fn lock(&self) -> MutexGuard<'_, T> {
+        self.lock().expect("nobody is cancelled")
+    }
+}
+
+impl DirectChannel for Ropewalk {
+    type Sender = Sender<usize>;
+    type Receiver = Receiver<usize>;
+
+    fn open(room: Room) -> (Sender<usize>, Receiver<usize>) {
+        room.map_or_else(channel::unbounded, channel::bounded)
+    }
+
+    #[inline(always)]
+    fn send(sender: &Sender<usize>, item: usize) {
+        sender.send(item).expect(RECEIVED);
+    }
+
+    #[inline(always)]
+    fn recv(receiver: &mut Receiver<usize>) -> Option<usize> {
+        receiver.recv().ok()
+    }
+}
