@@ -37,6 +37,8 @@ pub(super) struct Flow<T> {
 /// Room for so many items is kept when a channel has been emptied. What a burst took beyond that is given back.
 const KEPT: usize = 1024;
 
+const RECV: &Why<'static> = &Why::new("recv");
+
 /// What is going on in a channel.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
@@ -143,12 +145,22 @@ impl<T> Flow<T> {
     #[inline]
     #[track_caller]
     pub(super) fn recv(&self) -> Result<T, RecvError> {
-        lowlevel::may_wait()?;
-        match self.try_recv() {
-            Ok(item) => Ok(item),
-            Err(TryRecvError::Closed) => Err(RecvError::Closed),
-            Err(TryRecvError::Empty) => self.receivers.wait(&Why::new("recv"))?.ok_or(RecvError::Closed),
+        // Where nothing is there to take, the wait itself sees whether it may: that is asked once.
+        if !self.is_idle() {
+            lowlevel::may_wait()?;
+            match self.try_recv() {
+                Ok(item) => return Ok(item),
+                Err(TryRecvError::Closed) => return Err(RecvError::Closed),
+                Err(TryRecvError::Empty) => {}
+            }
         }
+        self.receivers.wait(RECV)?.ok_or(RecvError::Closed)
+    }
+
+    /// Whether nothing is underway, nobody wants to send, and the channel is open.
+    #[inline(always)]
+    fn is_idle(&self) -> bool {
+        !self.is_special.get() && self.items.borrow().is_empty() && self.senders.is_empty()
     }
 
     #[inline]

@@ -55,9 +55,16 @@ impl Lock {
     }
 
     /// Waits until it is handed over.
-    #[inline]
+    ///
+    /// # Panics
+    ///
+    /// When it is the running task that has it.
     #[track_caller]
     pub(super) fn wait(&self, me: Option<TaskId>) -> Result<(), Cancelled> {
+        assert!(
+            self.owner.get() != me,
+            "this task has the lock already: drop its guard first, or use a ReentrantMutex"
+        );
         self.wait_at(me, Location::caller())
     }
 
@@ -120,13 +127,6 @@ impl Lock {
     #[inline(always)]
     pub(super) fn taken(&self) -> Taken<'_> {
         Taken { lock: self, held: Held::new() }
-    }
-
-    /// For messages.
-    #[cold]
-    #[track_caller]
-    pub(super) fn refuse_second(&self) -> ! {
-        panic!("this task has the lock already: drop its guard first, or use a ReentrantMutex")
     }
 }
 

@@ -121,9 +121,6 @@ impl<T: ?Sized> Mutex<T> {
         lowlevel::may_wait()?;
         let me = lowlevel::current_id();
         if !self.lock.take(me) {
-            if self.lock.owner() == me {
-                self.lock.refuse_second();
-            }
             self.lock.wait(me)?;
         }
         Ok(self.guard())
