@@ -532,6 +532,7 @@ fn whoever_is_sent_on_stands_at_the_end_of_the_next_line() {
                 task::yield_now();
                 assert!(hall.send_on() && hall.send_on());
                 assert_eq!((hall.len(), counter.len()), (1, 3));
+                assert!(!counter.send_on(), "nobody is sent further");
                 for number in 0..4 {
                     let _ = counter.wake_one(number);
                 }
@@ -656,6 +657,7 @@ fn where_nothing_else_can_end_it_the_wait_of_whoever_was_sent_on_fails() {
             assert!(task::shield(|| nobody.wait(&IT)).is_err());
             task::yield_now();
             reasons.extend(waiter.try_result().unwrap().ok());
+            assert_eq!(counter.wake_one(1), Err(1), "it has left the line it was in");
         });
     });
     let Err(RunError::Deadlock { report, .. }) = ended else { panic!("{ended:?}") };

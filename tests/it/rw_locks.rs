@@ -1,6 +1,7 @@
 //! The lock for many readers or one writer: one line for both, and what happens when its head leaves.
 
 use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::rc::Rc;
 
 use ropewalk::select::{Chosen, select};
@@ -264,6 +265,7 @@ fn whoever_comes_after_a_cancelled_writer_does_not_wait_for_it() {
             writer.cancel();
             // It has not run yet. The reader that came first goes first; then this one.
             assert_eq!(state(&lock), (1, false, 1));
+            assert!(!reader.info().to_string().contains("held by"), "it does not wait for itself");
             let other = lock.try_read().unwrap();
             assert_eq!(state(&lock), (3, false, 0));
             drop(other);
@@ -533,6 +535,16 @@ fn guards_that_have_moved_can_be_adopted() {
             assert!(waiter.ends_with(&format!(", held by task {adopted_by}")), "{dump}");
         });
         assert_eq!(write.into_inner(), 3);
+        // Once it was given back by whoever had adopted it, that one is not named any more.
+        task::scope(|s| {
+            let mut reading = read.read().unwrap();
+            let adopts = s.spawn(move || RwLockReadGuard::adopt(&mut reading));
+            let _other = read.read().unwrap();
+            adopts.join().unwrap();
+            let waits = s.spawn(|| read.write().map(drop));
+            task::yield_now();
+            assert!(!waits.info().to_string().contains("held by"));
+        });
     });
     assert_eq!(told, [""; 0]);
 }
@@ -628,6 +640,28 @@ fn whoever_has_the_lock_to_itself_has_the_value_and_a_lock_can_be_shown() {
     drop(writing);
     let shown: Box<RwLock<[i32]>> = Box::new(RwLock::new([1, 2]));
     assert_eq!(shown.try_read().unwrap().len(), 2);
+}
+
+#[test]
+fn to_show_a_lock_reads_meanwhile() {
+    /// Waits while it is shown.
+    struct Slow;
+    impl fmt::Debug for Slow {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            let _ = sleep(1);
+            f.write_str("Slow")
+        }
+    }
+    run(|| {
+        let lock = RwLock::new(Slow);
+        task::scope(|s| {
+            let shows = s.spawn(|| format!("{lock:?}"));
+            task::yield_now();
+            drop(lock.write().unwrap());
+            assert_eq!(clock(), 1.0);
+            assert_eq!(shows.join().unwrap(), "RwLock { value: Slow }");
+        });
+    });
 }
 
 #[test]
