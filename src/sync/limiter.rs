@@ -259,7 +259,8 @@ impl Limiter {
             drop(borrowers);
             already_has(borrower);
         }
-        let is_free = borrowers.len() < self.limit.get() && self.waiting.is_empty();
+        // Then nobody waits.
+        let is_free = borrowers.len() < self.limit.get();
         if is_free {
             borrowers.insert(borrower);
         }

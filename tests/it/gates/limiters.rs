@@ -11,7 +11,7 @@ use super::{check, deadlock_of, settle, waits_for};
 use crate::log::panic_text;
 use crate::world::{seconds, sleep};
 
-/// N21.
+/// N19.
 #[test]
 fn tokens_are_given_in_the_order_of_asking_and_nobody_passes() {
     check(
@@ -42,7 +42,7 @@ fn tokens_are_given_in_the_order_of_asking_and_nobody_passes() {
     );
 }
 
-/// N22.
+/// N20.
 #[test]
 fn nobody_has_two_tokens() {
     testing::run(|| {
@@ -63,7 +63,7 @@ fn nobody_has_two_tokens() {
     });
 }
 
-/// N22.
+/// N20.
 #[test]
 fn a_task_borrows_on_behalf_of_others() {
     testing::run(|| {
@@ -92,7 +92,7 @@ fn a_task_borrows_on_behalf_of_others() {
     });
 }
 
-/// N22: trio lends both the one token, and counts it once.
+/// N20: trio lends both the one token, and counts it once.
 #[test]
 fn of_two_tasks_that_wait_on_behalf_of_one_borrower_the_second_is_refused() {
     testing::run(|| {
@@ -119,7 +119,7 @@ fn of_two_tasks_that_wait_on_behalf_of_one_borrower_the_second_is_refused() {
     });
 }
 
-/// N22: the same, when the first has given its token back before.
+/// N20: the same, when the first has given its token back before.
 #[test]
 fn two_tasks_may_wait_on_behalf_of_one_borrower_one_after_the_other() {
     testing::run(|| {
@@ -137,7 +137,7 @@ fn two_tasks_may_wait_on_behalf_of_one_borrower_one_after_the_other() {
     });
 }
 
-/// N22.
+/// N20.
 #[test]
 fn an_arm_that_would_have_a_second_token_is_refused_when_it_is_its_turn() {
     testing::run(|| {
@@ -160,7 +160,7 @@ fn an_arm_that_would_have_a_second_token_is_refused_when_it_is_its_turn() {
     });
 }
 
-/// N23: trio's own case.
+/// N21: trio's own case.
 #[test]
 fn the_limit_can_be_moved_while_tokens_are_borrowed_and_waited_for() {
     testing::run(|| {
@@ -198,7 +198,7 @@ fn the_limit_can_be_moved_while_tokens_are_borrowed_and_waited_for() {
     });
 }
 
-/// N23.
+/// N21.
 #[test]
 fn a_limit_of_nothing_lets_nobody_in_and_one_without_end_everybody() {
     testing::run(|| {
@@ -213,7 +213,7 @@ fn a_limit_of_nothing_lets_nobody_in_and_one_without_end_everybody() {
     });
 }
 
-/// N24: trio kept the cancelled one's name for ever.
+/// N22: trio kept the cancelled one's name for ever.
 #[test]
 fn a_cancelled_waiter_has_borrowed_nothing_and_one_who_was_given_a_token_before_has_it() {
     testing::run(|| {
@@ -236,7 +236,7 @@ fn a_cancelled_waiter_has_borrowed_nothing_and_one_who_was_given_a_token_before_
     });
 }
 
-/// N24.
+/// N22.
 #[test]
 fn an_arm_takes_a_token_for_the_task_that_selects_it_or_none() {
     testing::run(|| {
@@ -266,7 +266,7 @@ fn an_arm_takes_a_token_for_the_task_that_selects_it_or_none() {
     });
 }
 
-/// N25: as the pool of threads will use it.
+/// N23: as the pool of threads will use it.
 #[test]
 fn a_token_that_owns_a_share_of_its_limiter_comes_back_from_a_callback() {
     testing::run(|| {
@@ -292,7 +292,7 @@ fn a_token_that_owns_a_share_of_its_limiter_comes_back_from_a_callback() {
     });
 }
 
-/// N25.
+/// N23.
 #[test]
 fn outside_of_tasks_everybody_is_somebody_else() {
     let limiter = Rc::new(Limiter::new(3));
@@ -316,7 +316,7 @@ fn outside_of_tasks_everybody_is_somebody_else() {
     assert_eq!(limiter.borrowed(), 0);
 }
 
-/// N25.
+/// N23.
 #[test]
 fn a_token_comes_back_from_a_panic_and_one_that_is_forgotten_is_told_of() {
     let told: Rc<RefCell<Vec<String>>> = Rc::default();
