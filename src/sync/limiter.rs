@@ -464,9 +464,10 @@ impl fmt::Debug for Borrowing<'_> {
 
 impl fmt::Debug for Limiter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Looked at before anything is written: whoever reads may use the limiter meanwhile.
+        let LimiterStatistics { limit, borrowers, waiting, .. } = self.statistics();
         let mut shown = f.debug_struct("Limiter");
-        shown.field("limit", &self.limit()).field("borrowers", &self.borrowers.borrow());
-        shown.field("waiting", &self.waiting.len()).finish()
+        shown.field("limit", &limit).field("borrowers", &borrowers).field("waiting", &waiting).finish()
     }
 }
 

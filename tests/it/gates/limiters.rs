@@ -1,6 +1,7 @@
 //! Limiters: who has tokens, and what happens when the limit is moved.
 
 use std::cell::{Cell, RefCell};
+use std::fmt::{self, Write};
 use std::rc::Rc;
 
 use ropewalk::select::{Chosen, select, try_select};
@@ -339,6 +340,21 @@ fn a_token_comes_back_from_a_panic_and_one_that_is_forgotten_is_told_of() {
     assert!(told.borrow()[0].ends_with("ended with 1 guard that it did not give back"), "{told:?}");
 }
 
+#[test]
+fn whoever_writes_down_what_a_limiter_shows_may_use_it() {
+    struct Meddler<'a>(&'a Limiter);
+    impl fmt::Write for Meddler<'_> {
+        fn write_str(&mut self, _: &str) -> fmt::Result {
+            drop(self.0.try_acquire().unwrap());
+            Ok(())
+        }
+    }
+    let limiter = Limiter::new(2);
+    let token = limiter.try_acquire().unwrap();
+    write!(Meddler(&limiter), "{limiter:?} {:?} {token:?}", limiter.statistics()).unwrap();
+    assert_eq!(limiter.borrowed(), 1);
+}
+
 /// N16: with one token it is known who has it, and a ring is seen.
 #[test]
 fn reports_say_how_many_are_borrowed_and_who_has_the_only_one() {
@@ -370,7 +386,7 @@ fn reports_say_how_many_are_borrowed_and_who_has_the_only_one() {
             settle();
             assert_eq!(waits_for(&waiter), format!("limiter for {borrower}: 1 of 1 borrowed"));
             let shown = format!("{limiter:?}");
-            assert!(shown.starts_with("Limiter { limit: 1, borrowers: {Borrower(borrower "), "{shown}");
+            assert!(shown.starts_with("Limiter { limit: 1, borrowers: [Borrower(borrower "), "{shown}");
             assert!(shown.ends_with("waiting: 1 }"), "{shown}");
             drop(token);
         });
