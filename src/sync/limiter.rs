@@ -425,9 +425,11 @@ impl<'a> Arm for Borrowing<'a> {
     /// One that was refused tries again, and is told then.
     #[inline]
     fn end(&mut self, place: Self::Place) -> Option<Self::Output> {
-        let woken = place.into_woken(&self.limiter.waiting);
-        let borrower = woken.offer.filter(|_| woken.value == Some(true))?;
-        Some(self.limiter.token(borrower))
+        match place.into_woken(&self.limiter.waiting) {
+            // Whoever asked has it, whatever task that has become meanwhile.
+            Woken { value: Some(true), offer: Some(borrower) } => Some(self.limiter.token(borrower)),
+            _ => None,
+        }
     }
 
     fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

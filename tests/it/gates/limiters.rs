@@ -4,9 +4,10 @@ use std::cell::{Cell, RefCell};
 use std::fmt::{self, Write};
 use std::rc::Rc;
 
-use ropewalk::select::{Chosen, select, try_select};
+use ropewalk::lowlevel::InLine;
+use ropewalk::select::{Arm, Chosen, select, try_select};
 use ropewalk::sync::{Borrower, Limiter, Token};
-use ropewalk::{Cancelled, Reason, Runtime, task, testing, time};
+use ropewalk::{Cancelled, Reason, Runtime, Yielder, generate, task, testing, time};
 
 use super::{check, deadlock_of, settle, waits_for};
 use crate::log::panic_text;
@@ -264,6 +265,47 @@ fn an_arm_takes_a_token_for_the_task_that_selects_it_or_none() {
             assert_eq!(limiter.borrowed(), 1);
             selecting.join().unwrap();
         });
+    });
+}
+
+/// N22: the arm is arranged in one task, and a generator takes it to another before it waits.
+#[test]
+fn a_token_is_of_whoever_asked_for_it_whatever_task_goes_on() {
+    /// An arm that yields to whoever resumed its generator when it is asked where to wait; it is never ready.
+    struct Yields<'a>(&'a Yielder<()>);
+    impl Arm for Yields<'_> {
+        type Output = ();
+        type Place = Option<InLine<'static, ()>>;
+        fn try_now(&mut self) -> Option<()> {
+            None
+        }
+        fn place(&mut self) -> Self::Place {
+            self.0.yield_(());
+            None
+        }
+        fn end(&mut self, _: Self::Place) -> Option<()> {
+            None
+        }
+        fn show(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+            Ok(())
+        }
+    }
+    testing::run(|| {
+        let limiter = Rc::new(Limiter::new(1));
+        let token = limiter.try_acquire_on_behalf_of(Borrower::new()).unwrap();
+        let of_generator = limiter.clone();
+        let asks = generate(move |co| {
+            let chosen = select((of_generator.acquiring(), Yields(co))).unwrap();
+            let Chosen::First(token) = chosen else { unreachable!() };
+            assert_eq!(of_generator.statistics().borrowers, [token.borrower()]);
+        });
+        let asking = task::spawn(move || asks.next().map(|()| asks));
+        let asks = asking.join().unwrap().unwrap();
+        task::scope(|s| {
+            s.spawn(|| drop(token));
+            assert_eq!(asks.next(), None);
+        });
+        assert_eq!(limiter.borrowed(), 0);
     });
 }
 
