@@ -259,7 +259,8 @@ impl Limiter {
             drop(borrowers);
             already_has(borrower);
         }
-        let is_free = borrowers.len() < self.limit.get() && self.waiting.is_empty();
+        // Then nobody waits.
+        let is_free = borrowers.len() < self.limit.get();
         if is_free {
             borrowers.insert(borrower);
         }
@@ -424,9 +425,11 @@ impl<'a> Arm for Borrowing<'a> {
     /// One that was refused tries again, and is told then.
     #[inline]
     fn end(&mut self, place: Self::Place) -> Option<Self::Output> {
-        let woken = place.into_woken(&self.limiter.waiting);
-        let borrower = woken.offer.filter(|_| woken.value == Some(true))?;
-        Some(self.limiter.token(borrower))
+        match place.into_woken(&self.limiter.waiting) {
+            // Whoever asked has it, whatever task that has become meanwhile.
+            Woken { value: Some(true), offer: Some(borrower) } => Some(self.limiter.token(borrower)),
+            _ => None,
+        }
     }
 
     fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -463,9 +466,10 @@ impl fmt::Debug for Borrowing<'_> {
 
 impl fmt::Debug for Limiter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Looked at before anything is written: whoever reads may use the limiter meanwhile.
+        let LimiterStatistics { limit, borrowers, waiting, .. } = self.statistics();
         let mut shown = f.debug_struct("Limiter");
-        shown.field("limit", &self.limit()).field("borrowers", &self.borrowers.borrow());
-        shown.field("waiting", &self.waiting.len()).finish()
+        shown.field("limit", &limit).field("borrowers", &borrowers).field("waiting", &waiting).finish()
     }
 }
 

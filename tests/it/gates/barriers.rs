@@ -19,7 +19,7 @@ fn index(barrier: &Barrier) -> Result<usize, BarrierError> {
     barrier.wait().map(|passed| passed.index())
 }
 
-/// N26.
+/// N24.
 #[test]
 fn all_go_on_when_the_last_has_arrived_each_with_its_index() {
     check(
@@ -42,7 +42,7 @@ fn all_go_on_when_the_last_has_arrived_each_with_its_index() {
     );
 }
 
-/// N26: one at a time.
+/// N24: one at a time.
 #[test]
 fn those_who_have_arrived_are_counted() {
     testing::run(|| {
@@ -62,7 +62,7 @@ fn those_who_have_arrived_are_counted() {
     });
 }
 
-/// N26: what `threading` has an `action` for.
+/// N24: what `threading` has an `action` for.
 #[test]
 fn what_the_leader_does_up_to_its_next_wait_is_done_before_the_others_go_on() {
     testing::explore(0..200, || {
@@ -82,7 +82,7 @@ fn what_the_leader_does_up_to_its_next_wait_is_done_before_the_others_go_on() {
     });
 }
 
-/// N26.
+/// N24.
 #[test]
 fn a_barrier_for_one_keeps_nobody_and_one_for_nobody_is_refused() {
     testing::run(|| {
@@ -97,7 +97,7 @@ fn a_barrier_for_one_keeps_nobody_and_one_for_nobody_is_refused() {
     assert_eq!(panic_text(|| Barrier::new(0)), "a barrier needs somebody who waits at it");
 }
 
-/// N27.
+/// N25.
 #[test]
 fn a_barrier_is_used_again_and_again_and_no_round_mixes_with_another() {
     testing::explore(0..200, || {
@@ -119,7 +119,7 @@ fn a_barrier_is_used_again_and_again_and_no_round_mixes_with_another() {
     });
 }
 
-/// N27: with asyncio the late one waits until all have drained. Here it begins the next round, which comes to the same.
+/// N25: with asyncio the late one waits until all have drained. Here it begins the next round, which comes to the same.
 #[test]
 fn whoever_comes_before_all_have_gone_on_belongs_to_the_next_round() {
     testing::run(|| {
@@ -139,7 +139,7 @@ fn whoever_comes_before_all_have_gone_on_belongs_to_the_next_round() {
     });
 }
 
-/// N27: asyncio's `test_blocking_tasks_while_draining`.
+/// N25: asyncio's `test_blocking_tasks_while_draining`.
 #[test]
 fn some_wait_again_at_once_and_others_meet_elsewhere_before() {
     testing::explore(0..100, || {
@@ -160,7 +160,7 @@ fn some_wait_again_at_once_and_others_meet_elsewhere_before() {
     });
 }
 
-/// N28: a barrier of threads would break.
+/// N26: a barrier of threads would break.
 #[test]
 fn one_who_is_cancelled_while_it_waits_has_not_been_there() {
     testing::run(|| {
@@ -183,7 +183,7 @@ fn one_who_is_cancelled_while_it_waits_has_not_been_there() {
     });
 }
 
-/// N28.
+/// N26.
 #[test]
 fn one_who_was_cancelled_and_has_not_run_yet_completes_no_round() {
     testing::run(|| {
@@ -204,7 +204,7 @@ fn one_who_was_cancelled_and_has_not_run_yet_completes_no_round() {
     });
 }
 
-/// N28.
+/// N26.
 #[test]
 fn one_whose_round_was_complete_before_it_was_cancelled_goes_on_with_it() {
     testing::run(|| {
@@ -219,7 +219,7 @@ fn one_whose_round_was_complete_before_it_was_cancelled_goes_on_with_it() {
     });
 }
 
-/// N29.
+/// N27.
 #[test]
 fn a_reset_sends_those_home_who_wait_and_the_barrier_can_be_used() {
     testing::run(|| {
@@ -239,7 +239,7 @@ fn a_reset_sends_those_home_who_wait_and_the_barrier_can_be_used() {
     });
 }
 
-/// N29: asyncio's `test_reset_barrier_while_tasks_waiting_and_waiting_again`.
+/// N27: asyncio's `test_reset_barrier_while_tasks_waiting_and_waiting_again`.
 #[test]
 fn those_who_were_sent_home_may_come_again_at_once() {
     testing::explore(0..100, || {
@@ -264,7 +264,7 @@ fn those_who_were_sent_home_may_come_again_at_once() {
     });
 }
 
-/// N29: asyncio breaks off for those who were on their way out.
+/// N27: asyncio breaks off for those who were on their way out.
 #[test]
 fn a_round_that_was_complete_is_not_broken_off() {
     for abort in [false, true] {
@@ -285,7 +285,7 @@ fn a_round_that_was_complete_is_not_broken_off() {
     }
 }
 
-/// N30.
+/// N28.
 #[test]
 fn an_aborted_barrier_stays_broken_until_it_is_reset() {
     testing::run(|| {
@@ -309,7 +309,7 @@ fn an_aborted_barrier_stays_broken_until_it_is_reset() {
     });
 }
 
-/// N30: as asyncio's and threading's suites have it: one fails between two rounds, then all meet elsewhere and mend it.
+/// N28: as asyncio's and threading's suites have it: one fails between two rounds, then all meet elsewhere and mend it.
 #[test]
 fn one_who_fails_between_two_rounds_aborts_for_all_and_they_mend_the_barrier() {
     testing::explore(0..100, || {
@@ -342,7 +342,7 @@ fn one_who_fails_between_two_rounds_aborts_for_all_and_they_mend_the_barrier() {
     });
 }
 
-/// N31.
+/// N29.
 #[test]
 fn an_arm_that_is_not_chosen_has_not_been_at_the_barrier() {
     testing::run(|| {
@@ -372,7 +372,7 @@ fn an_arm_that_is_not_chosen_has_not_been_at_the_barrier() {
     });
 }
 
-/// N31: a round is not completed by one task that is there twice.
+/// N29: a round is not completed by one task that is there twice.
 #[test]
 fn a_task_is_at_a_barrier_once_however_many_arms_it_has_there() {
     testing::run(|| {
@@ -394,7 +394,7 @@ fn a_task_is_at_a_barrier_once_however_many_arms_it_has_there() {
     });
 }
 
-/// N31: and many who come and go do not either.
+/// N29: and many who come and go do not either.
 #[test]
 fn those_who_come_and_go_are_not_counted() {
     testing::run(|| {
@@ -416,7 +416,7 @@ fn those_who_come_and_go_are_not_counted() {
     });
 }
 
-/// N31.
+/// N29.
 #[test]
 fn callbacks_may_complete_reset_and_abort_but_not_wait() {
     testing::run(|| {
@@ -441,7 +441,7 @@ fn callbacks_may_complete_reset_and_abort_but_not_wait() {
     });
 }
 
-/// N28.
+/// N26.
 #[test]
 fn in_a_cancelled_scope_and_while_unwinding_nobody_arrives() {
     testing::run(|| {

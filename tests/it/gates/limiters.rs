@@ -1,17 +1,19 @@
 //! Limiters: who has tokens, and what happens when the limit is moved.
 
 use std::cell::{Cell, RefCell};
+use std::fmt::{self, Write};
 use std::rc::Rc;
 
-use ropewalk::select::{Chosen, select, try_select};
+use ropewalk::lowlevel::InLine;
+use ropewalk::select::{Arm, Chosen, select, try_select};
 use ropewalk::sync::{Borrower, Limiter, Token};
-use ropewalk::{Cancelled, Reason, Runtime, task, testing, time};
+use ropewalk::{Cancelled, Reason, Runtime, Yielder, generate, task, testing, time};
 
 use super::{check, deadlock_of, settle, waits_for};
 use crate::log::panic_text;
 use crate::world::{seconds, sleep};
 
-/// N21.
+/// N19.
 #[test]
 fn tokens_are_given_in_the_order_of_asking_and_nobody_passes() {
     check(
@@ -42,7 +44,7 @@ fn tokens_are_given_in_the_order_of_asking_and_nobody_passes() {
     );
 }
 
-/// N22.
+/// N20.
 #[test]
 fn nobody_has_two_tokens() {
     testing::run(|| {
@@ -63,7 +65,7 @@ fn nobody_has_two_tokens() {
     });
 }
 
-/// N22.
+/// N20.
 #[test]
 fn a_task_borrows_on_behalf_of_others() {
     testing::run(|| {
@@ -92,7 +94,7 @@ fn a_task_borrows_on_behalf_of_others() {
     });
 }
 
-/// N22: trio lends both the one token, and counts it once.
+/// N20: trio lends both the one token, and counts it once.
 #[test]
 fn of_two_tasks_that_wait_on_behalf_of_one_borrower_the_second_is_refused() {
     testing::run(|| {
@@ -119,7 +121,7 @@ fn of_two_tasks_that_wait_on_behalf_of_one_borrower_the_second_is_refused() {
     });
 }
 
-/// N22: the same, when the first has given its token back before.
+/// N20: the same, when the first has given its token back before.
 #[test]
 fn two_tasks_may_wait_on_behalf_of_one_borrower_one_after_the_other() {
     testing::run(|| {
@@ -137,7 +139,7 @@ fn two_tasks_may_wait_on_behalf_of_one_borrower_one_after_the_other() {
     });
 }
 
-/// N22.
+/// N20.
 #[test]
 fn an_arm_that_would_have_a_second_token_is_refused_when_it_is_its_turn() {
     testing::run(|| {
@@ -160,7 +162,7 @@ fn an_arm_that_would_have_a_second_token_is_refused_when_it_is_its_turn() {
     });
 }
 
-/// N23: trio's own case.
+/// N21: trio's own case.
 #[test]
 fn the_limit_can_be_moved_while_tokens_are_borrowed_and_waited_for() {
     testing::run(|| {
@@ -198,7 +200,7 @@ fn the_limit_can_be_moved_while_tokens_are_borrowed_and_waited_for() {
     });
 }
 
-/// N23.
+/// N21.
 #[test]
 fn a_limit_of_nothing_lets_nobody_in_and_one_without_end_everybody() {
     testing::run(|| {
@@ -213,7 +215,7 @@ fn a_limit_of_nothing_lets_nobody_in_and_one_without_end_everybody() {
     });
 }
 
-/// N24: trio kept the cancelled one's name for ever.
+/// N22: trio kept the cancelled one's name for ever.
 #[test]
 fn a_cancelled_waiter_has_borrowed_nothing_and_one_who_was_given_a_token_before_has_it() {
     testing::run(|| {
@@ -236,7 +238,7 @@ fn a_cancelled_waiter_has_borrowed_nothing_and_one_who_was_given_a_token_before_
     });
 }
 
-/// N24.
+/// N22.
 #[test]
 fn an_arm_takes_a_token_for_the_task_that_selects_it_or_none() {
     testing::run(|| {
@@ -266,7 +268,48 @@ fn an_arm_takes_a_token_for_the_task_that_selects_it_or_none() {
     });
 }
 
-/// N25: as the pool of threads will use it.
+/// N22: the arm is arranged in one task, and a generator takes it to another before it waits.
+#[test]
+fn a_token_is_of_whoever_asked_for_it_whatever_task_goes_on() {
+    /// An arm that yields to whoever resumed its generator when it is asked where to wait; it is never ready.
+    struct Yields<'a>(&'a Yielder<()>);
+    impl Arm for Yields<'_> {
+        type Output = ();
+        type Place = Option<InLine<'static, ()>>;
+        fn try_now(&mut self) -> Option<()> {
+            None
+        }
+        fn place(&mut self) -> Self::Place {
+            self.0.yield_(());
+            None
+        }
+        fn end(&mut self, _: Self::Place) -> Option<()> {
+            None
+        }
+        fn show(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+            Ok(())
+        }
+    }
+    testing::run(|| {
+        let limiter = Rc::new(Limiter::new(1));
+        let token = limiter.try_acquire_on_behalf_of(Borrower::new()).unwrap();
+        let of_generator = limiter.clone();
+        let asks = generate(move |co| {
+            let chosen = select((of_generator.acquiring(), Yields(co))).unwrap();
+            let Chosen::First(token) = chosen else { unreachable!() };
+            assert_eq!(of_generator.statistics().borrowers, [token.borrower()]);
+        });
+        let asking = task::spawn(move || asks.next().map(|()| asks));
+        let asks = asking.join().unwrap().unwrap();
+        task::scope(|s| {
+            s.spawn(|| drop(token));
+            assert_eq!(asks.next(), None);
+        });
+        assert_eq!(limiter.borrowed(), 0);
+    });
+}
+
+/// N23: as the pool of threads will use it.
 #[test]
 fn a_token_that_owns_a_share_of_its_limiter_comes_back_from_a_callback() {
     testing::run(|| {
@@ -292,7 +335,7 @@ fn a_token_that_owns_a_share_of_its_limiter_comes_back_from_a_callback() {
     });
 }
 
-/// N25.
+/// N23.
 #[test]
 fn outside_of_tasks_everybody_is_somebody_else() {
     let limiter = Rc::new(Limiter::new(3));
@@ -316,7 +359,7 @@ fn outside_of_tasks_everybody_is_somebody_else() {
     assert_eq!(limiter.borrowed(), 0);
 }
 
-/// N25.
+/// N23.
 #[test]
 fn a_token_comes_back_from_a_panic_and_one_that_is_forgotten_is_told_of() {
     let told: Rc<RefCell<Vec<String>>> = Rc::default();
@@ -337,6 +380,21 @@ fn a_token_comes_back_from_a_panic_and_one_that_is_forgotten_is_told_of() {
     });
     assert_eq!(told.borrow().len(), 1, "{told:?}");
     assert!(told.borrow()[0].ends_with("ended with 1 guard that it did not give back"), "{told:?}");
+}
+
+#[test]
+fn whoever_writes_down_what_a_limiter_shows_may_use_it() {
+    struct Meddler<'a>(&'a Limiter);
+    impl fmt::Write for Meddler<'_> {
+        fn write_str(&mut self, _: &str) -> fmt::Result {
+            drop(self.0.try_acquire().unwrap());
+            Ok(())
+        }
+    }
+    let limiter = Limiter::new(2);
+    let token = limiter.try_acquire().unwrap();
+    write!(Meddler(&limiter), "{limiter:?} {:?} {token:?}", limiter.statistics()).unwrap();
+    assert_eq!(limiter.borrowed(), 1);
 }
 
 /// N16: with one token it is known who has it, and a ring is seen.
@@ -370,7 +428,7 @@ fn reports_say_how_many_are_borrowed_and_who_has_the_only_one() {
             settle();
             assert_eq!(waits_for(&waiter), format!("limiter for {borrower}: 1 of 1 borrowed"));
             let shown = format!("{limiter:?}");
-            assert!(shown.starts_with("Limiter { limit: 1, borrowers: {Borrower(borrower "), "{shown}");
+            assert!(shown.starts_with("Limiter { limit: 1, borrowers: [Borrower(borrower "), "{shown}");
             assert!(shown.ends_with("waiting: 1 }"), "{shown}");
             drop(token);
         });

@@ -12,7 +12,7 @@ use super::{check, deadlock_of, settle, waits_for};
 use crate::log::{Log, panic_text, while_unwinding};
 use crate::world::{panic_of, seconds, sleep};
 
-/// N32.
+/// N30.
 #[test]
 fn the_first_to_ask_makes_the_value_and_the_others_wait_for_it() {
     check(
@@ -41,7 +41,7 @@ fn the_first_to_ask_makes_the_value_and_the_others_wait_for_it() {
     );
 }
 
-/// N33.
+/// N31.
 #[test]
 fn when_the_maker_fails_is_cancelled_or_panics_the_next_in_line_makes_it() {
     type Gives = Result<&'static str, &'static str>;
@@ -109,7 +109,7 @@ fn when_the_maker_fails_is_cancelled_or_panics_the_next_in_line_makes_it() {
     );
 }
 
-/// N33: in the step in which its turn comes.
+/// N31: in the step in which its turn comes.
 #[test]
 fn one_who_is_cancelled_when_its_turn_has_come_still_passes_it_on() {
     check(
@@ -147,7 +147,7 @@ fn one_who_is_cancelled_when_its_turn_has_come_still_passes_it_on() {
     );
 }
 
-/// N33: no matter how many give up.
+/// N31: no matter how many give up.
 #[test]
 fn whoever_fails_leaves_it_to_the_next_in_the_order_of_coming() {
     check(
@@ -172,7 +172,7 @@ fn whoever_fails_leaves_it_to_the_next_in_the_order_of_coming() {
     );
 }
 
-/// N34.
+/// N32.
 #[test]
 fn an_initialiser_that_asks_for_the_value_is_told_so() {
     testing::run(|| {
@@ -193,7 +193,7 @@ fn an_initialiser_that_asks_for_the_value_is_told_so() {
     });
 }
 
-/// N34: through another task it is a ring, and the report says so.
+/// N32: through another task it is a ring, and the report says so.
 #[test]
 fn two_tasks_that_make_what_the_other_needs_are_seen_as_a_ring() {
     let (left, right) = (OnceCell::<i32>::new(), OnceCell::<i32>::new());
@@ -218,7 +218,7 @@ fn two_tasks_that_make_what_the_other_needs_are_seen_as_a_ring() {
     assert_eq!(reported[4..], [first, second]);
 }
 
-/// N35.
+/// N33.
 #[test]
 fn a_value_can_be_set_once_and_is_what_others_wait_for() {
     check(
@@ -242,7 +242,7 @@ fn a_value_can_be_set_once_and_is_what_others_wait_for() {
     );
 }
 
-/// N35: those who only wait have what somebody makes, and do not care who had to give up.
+/// N33: those who only wait have what somebody makes, and do not care who had to give up.
 #[test]
 fn those_who_only_wait_have_the_value_that_is_made_in_the_end() {
     testing::run(|| {
@@ -264,7 +264,7 @@ fn those_who_only_wait_have_the_value_that_is_made_in_the_end() {
     });
 }
 
-/// N35.
+/// N33.
 #[test]
 fn one_who_waited_for_a_value_that_came_before_it_was_cancelled_has_it() {
     testing::run(|| {
@@ -288,7 +288,7 @@ fn one_who_waited_for_a_value_that_came_before_it_was_cancelled_has_it() {
     });
 }
 
-/// N35.
+/// N33.
 #[test]
 fn callbacks_and_code_outside_of_a_runtime_may_set_and_get() {
     let cell = Rc::new(OnceCell::new());
@@ -311,7 +311,7 @@ fn callbacks_and_code_outside_of_a_runtime_may_set_and_get() {
     assert_eq!(OnceCell::from(5).get(), Some(&5));
 }
 
-/// N33: what an initialiser left half done is dropped, and the claim goes on.
+/// N31: what an initialiser left half done is dropped, and the claim goes on.
 #[test]
 fn a_generator_that_is_dropped_in_the_middle_of_making_a_value_gives_up_the_claim() {
     testing::run(|| {
@@ -334,7 +334,7 @@ fn a_generator_that_is_dropped_in_the_middle_of_making_a_value_gives_up_the_clai
     });
 }
 
-/// N32.
+/// N30.
 #[test]
 fn under_any_schedule_a_value_is_made_once_and_all_have_the_same() {
     testing::explore(0..300, || {
@@ -367,7 +367,7 @@ fn under_any_schedule_a_value_is_made_once_and_all_have_the_same() {
     });
 }
 
-/// N36.
+/// N34.
 #[test]
 fn what_is_lazy_is_made_when_it_is_asked_for_and_again_if_that_failed() {
     testing::run(|| {
@@ -400,7 +400,7 @@ fn what_is_lazy_is_made_when_it_is_asked_for_and_again_if_that_failed() {
     });
 }
 
-/// N36.
+/// N34.
 #[test]
 fn what_is_lazy_and_asks_for_itself_is_told_so() {
     testing::run(|| {
@@ -432,7 +432,7 @@ fn it_shows_what_it_has_and_who_makes_it() {
     });
 }
 
-/// N33: the panic goes on in the task that made it, nowhere else.
+/// N31: the panic goes on in the task that made it, nowhere else.
 #[test]
 fn a_panic_while_a_value_is_made_is_the_affair_of_one() {
     testing::run(|| {

@@ -630,8 +630,7 @@ fn permits_that_were_granted_to_a_select_that_panics_come_back() {
     testing::run(|| {
         let semaphore = Semaphore::new(0);
         task::scope(|s| {
-            let breaks =
-                s.spawn(|| select(semaphore.acquiring_many(2).map(|_permit| panic!("broke"))).map(|()| ()));
+            let breaks = s.spawn(|| select(semaphore.acquiring_many(2).map(|_permit| panic!("broke"))));
             let next = s.spawn(|| semaphore.acquire().map(drop));
             settle();
             semaphore.add_permits(2);
@@ -676,6 +675,24 @@ fn a_request_for_more_than_there_are_waits_until_there_are_more() {
             semaphore.add_permits(1);
             assert_eq!(big.join().unwrap(), Ok(3));
         });
+    });
+}
+
+#[test]
+fn a_task_that_always_finds_permits_lets_others_run() {
+    testing::run(|| {
+        let (semaphore, turns) = (Semaphore::new(1), Cell::new(0));
+        task::scope(|s| {
+            s.spawn_service(|| {
+                while task::checkpoint().is_ok() {
+                    turns.set(turns.get() + 1);
+                }
+            });
+            for _ in 0..10_000 {
+                drop(semaphore.acquire().unwrap());
+            }
+        });
+        assert!(turns.get() > 10, "others had {} turns", turns.get());
     });
 }
 

@@ -10,7 +10,7 @@ use ropewalk::{channel, task, testing, time};
 use super::{check, deadlock_of, settle};
 use crate::world::{seconds, sleep};
 
-/// N41.
+/// N35.
 #[test]
 fn whoever_waits_goes_on_when_the_last_token_is_dropped() {
     check(
@@ -39,7 +39,7 @@ fn whoever_waits_goes_on_when_the_last_token_is_dropped() {
     );
 }
 
-/// N41: Go's may not be waited for before something was added; here it just does not wait.
+/// N35: Go's may not be waited for before something was added; here it just does not wait.
 #[test]
 fn a_group_of_which_nothing_is_in_flight_is_not_waited_for() {
     testing::run(|| {
@@ -51,7 +51,7 @@ fn a_group_of_which_nothing_is_in_flight_is_not_waited_for() {
     });
 }
 
-/// N42.
+/// N36.
 #[test]
 fn a_group_can_be_waited_for_again_and_those_who_were_released_go_on_whatever_begins_then() {
     check(
@@ -78,7 +78,7 @@ fn a_group_can_be_waited_for_again_and_those_who_were_released_go_on_whatever_be
     );
 }
 
-/// N42.
+/// N36.
 #[test]
 fn clones_of_a_token_count_for_themselves_and_may_outlive_the_group() {
     testing::run(|| {
@@ -95,7 +95,7 @@ fn clones_of_a_token_count_for_themselves_and_may_outlive_the_group() {
     });
 }
 
-/// N42.
+/// N36.
 #[test]
 fn to_give_up_waiting_changes_nothing() {
     testing::run(|| {
@@ -117,7 +117,7 @@ fn to_give_up_waiting_changes_nothing() {
     });
 }
 
-/// N41: what it is there for.
+/// N35: what it is there for.
 #[test]
 fn a_graceful_shutdown_waits_for_what_is_in_flight_up_to_a_limit() {
     let shut_down = |slowest: u64| {
@@ -156,7 +156,7 @@ fn a_graceful_shutdown_waits_for_what_is_in_flight_up_to_a_limit() {
     assert_eq!(shut_down(50), (false, 2, 1));
 }
 
-/// N42.
+/// N36.
 #[test]
 fn tokens_that_a_panic_or_a_callback_drops_count() {
     testing::run(|| {
@@ -184,7 +184,7 @@ fn reports_say_how_much_is_left() {
     assert_eq!(reported, ["wait group: 2 left"]);
 }
 
-/// N42.
+/// N36.
 #[test]
 fn under_any_schedule_nobody_waits_when_nothing_is_left() {
     testing::explore(0..300, || {
