@@ -252,7 +252,10 @@ impl<T, O: Order<T>> AnyQueue<T, O> {
 
     #[track_caller]
     fn shelf(&self) -> RefMut<'_, O::Shelf> {
-        self.shelf.try_borrow_mut().expect("a comparison must not use the queue that it is made for")
+        match self.shelf.try_borrow_mut() {
+            Ok(shelf) => shelf,
+            Err(_) => panic!("a comparison must not use the queue that it is made for"),
+        }
     }
 
     // Getting.
