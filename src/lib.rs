@@ -95,6 +95,9 @@ mod documents {
     #[doc = include_str!("../docs/tasks.md")]
     mod tasks {}
 
+    #[doc = include_str!("../docs/sync.md")]
+    mod sync {}
+
     #[doc = include_str!("../docs/unsafe.md")]
     mod unsafe_code {}
 }

@@ -222,4 +222,5 @@ fn every_row_of_the_semantics_has_a_test_or_a_reason() {
     assert_shows("docs/generators.md", (1..=48).map(|row| format!("G{row}")));
     assert_shows("docs/tasks.md", (1..=40).map(|row| format!("A{row}")));
     assert_shows("docs/tasks.md", SAID.map(|row| format!("S{row}")));
+    assert_shows("docs/sync.md", (1..=19).map(|row| format!("X{row}")));
 }
