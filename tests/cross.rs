@@ -146,22 +146,22 @@ fn every_item_arrives_once(capacity: usize, each: usize) {
 
 #[test]
 fn every_item_arrives_once_through_a_rendezvous() {
-    every_item_arrives_once(0, 1_000);
+    every_item_arrives_once(0, 2_000);
 }
 
 #[test]
 fn every_item_arrives_once_through_a_channel_for_one() {
-    every_item_arrives_once(1, 1_000);
+    every_item_arrives_once(1, 2_000);
 }
 
 #[test]
 fn every_item_arrives_once_through_a_channel_for_a_few() {
-    every_item_arrives_once(8, 2_000);
+    every_item_arrives_once(8, 4_000);
 }
 
 #[test]
 fn every_item_arrives_once_through_a_channel_without_a_limit() {
-    every_item_arrives_once(usize::MAX, 5_000);
+    every_item_arrives_once(usize::MAX, 10_000);
 }
 
 /// Nobody else takes items, so that they come as each sender sent them, whatever arms declined in between.

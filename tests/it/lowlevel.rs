@@ -4,7 +4,11 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
+use ropewalk::lowlevel::{
+    self, CrossError, CrossLine, CrossTicket, CrossWait, Remote, Ticket, Undo, WaitList, Why,
+};
 use ropewalk::lowlevel::{self, Next, Remote, Ticket, Undo, WaitList, Why};
 use ropewalk::{Cancelled, Clock, Reason, RemoteError, RunError, Runtime, task, time};
 
@@ -467,6 +471,119 @@ fn another_thread_may_be_too_late_or_never_come() {
         in_thread(move || drop(dropped));
         sleep(1).unwrap();
     });
+}
+
+/// It needs no door: what is cancelled afterwards has been granted.
+#[test]
+fn a_ticket_for_other_threads_that_is_spent_at_home_wakes_at_once() {
+    run(|| {
+        let kept = Rc::new(Cell::new(None));
+        task::scope(|s| {
+            let waiting = s.spawn(|| {
+                lowlevel::park(&IT, |ticket: Ticket<u32>| kept.set(Some(ticket.into_remote())), || Undo::Done)
+            });
+            task::yield_now();
+            kept.take().unwrap().wake(1).unwrap();
+            waiting.cancel();
+            assert_eq!(waiting.join().unwrap(), Ok(1));
+        });
+    });
+    // Another runtime on the same thread is not its home.
+    let kept = run(|| {
+        let kept = Rc::new(Cell::new(None));
+        let _ = time::timeout(seconds(1), || {
+            lowlevel::park(&IT, |ticket: Ticket<u32>| kept.set(Some(ticket.into_remote())), || Undo::Done)
+        });
+        kept.take().unwrap()
+    });
+    assert_eq!(run(|| kept.wake(1)), Err(RemoteError::Gone));
+}
+
+/// A turnstile that lets one in for each push, for tasks and threads.
+#[derive(Debug)]
+struct Turnstile(std::sync::Mutex<(u32, CrossLine)>);
+
+struct AtTurnstile<'a>(&'a Turnstile, Cell<u64>);
+
+impl CrossWait for AtTurnstile<'_> {
+    fn register(&self, ticket: CrossTicket) {
+        let mut inside = self.0.0.lock().unwrap();
+        match inside.0.checked_sub(1) {
+            None => self.1.set(inside.1.push(ticket, ())),
+            Some(left) => {
+                inside.0 = left;
+                drop(inside);
+                ticket.wake();
+            }
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        !self.0.0.lock().unwrap().1.contains(self.1.get())
+    }
+
+    fn undo(&self) -> Undo {
+        let left = self.0.0.lock().unwrap().1.remove(self.1.get());
+        if left.is_some() { Undo::Done } else { Undo::Later }
+    }
+}
+
+impl Turnstile {
+    fn pass(&self, limit: Duration) -> Result<(), CrossError> {
+        lowlevel::cross_may_wait()?;
+        lowlevel::cross_park_for(limit, &IT, &AtTurnstile(self, Cell::new(0)))
+    }
+
+    fn push(&self) {
+        let mut inside = self.0.lock().unwrap();
+        let next = inside.1.pop();
+        if next.is_none() {
+            inside.0 += 1;
+        }
+        drop(inside);
+        if let Some(next) = next {
+            next.ticket.wake();
+        }
+    }
+
+    fn waiting(&self) -> usize {
+        self.0.lock().unwrap().1.len()
+    }
+}
+
+#[test]
+fn a_wait_of_your_own_is_for_tasks_and_threads_alike() {
+    let turnstile = Turnstile(std::sync::Mutex::new((0, CrossLine::new())));
+    let for_ever = Duration::MAX;
+    thread::scope(|s| {
+        let passes = s.spawn(|| turnstile.pass(for_ever));
+        while turnstile.waiting() < 1 {
+            thread::yield_now();
+        }
+        let passes_in_task = s.spawn(|| ropewalk::run(|| turnstile.pass(for_ever)));
+        while turnstile.waiting() < 2 {
+            thread::yield_now();
+        }
+        assert!(format!("{turnstile:?}").contains("CrossTicket(task 1)"), "{turnstile:?}");
+        (0..3).for_each(|_| turnstile.push());
+        assert_eq!(passes.join().unwrap(), Ok(()));
+        assert_eq!(passes_in_task.join().unwrap(), Ok(()));
+    });
+    // The third push is left, for whoever comes.
+    assert_eq!(turnstile.pass(for_ever), Ok(()));
+    let late = turnstile.pass(Duration::from_millis(1)).unwrap_err();
+    assert_eq!((late, late.to_string().as_str()), (CrossError::Elapsed, "the time is over"));
+    assert_eq!(std::io::Error::from(late).kind(), std::io::ErrorKind::TimedOut);
+    run(|| {
+        assert_eq!(turnstile.pass(seconds(9)), Err(CrossError::Elapsed));
+        assert_eq!(clock(), 9.0);
+        let cancelled = task::cancel_scope(|scope| {
+            scope.cancel();
+            turnstile.pass(for_ever)
+        });
+        assert!(matches!(cancelled, Err(CrossError::Cancelled(why)) if why.reason() == Reason::Requested));
+    });
+    assert_eq!(turnstile.waiting(), 0);
 }
 
 /// With a handle for other threads nobody can know that no one will come; without one it is a deadlock.

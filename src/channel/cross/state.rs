@@ -12,7 +12,7 @@
 //! - While a sender waits there is no room for it. A receiver that waits is room, but not for its own task.
 //! - Once closed no sender waits. Once closed and empty no receiver does either.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::channel::{Statistics, TryRecvError, TrySendError};
 use crate::scheduler::lowlevel::{CrossLine, CrossTicket, CrossWaiter};
@@ -28,7 +28,7 @@ pub(super) struct State<T> {
     /// How many arms that send were called and have not come yet: so much room is set aside.
     called_senders: usize,
     /// Items of senders that waited when the channel was closed, by their numbers.
-    returned: Vec<(u64, T)>,
+    returned: BTreeMap<u64, T>,
     is_closed: bool,
     peak: usize,
     pub(super) sender_count: usize,
@@ -52,8 +52,13 @@ impl Calls {
         }
     }
 
+    #[inline]
     pub(super) fn wake(self) {
-        self.first.into_iter().chain(self.more).for_each(CrossTicket::wake);
+        // Nobody waits while all are busy.
+        if let Some(first) = self.first {
+            first.wake();
+            self.more.into_iter().for_each(CrossTicket::wake);
+        }
     }
 }
 
@@ -66,7 +71,7 @@ impl<T> State<T> {
             called_receivers: 0,
             senders: CrossLine::new(),
             called_senders: 0,
-            returned: Vec::new(),
+            returned: BTreeMap::new(),
             is_closed: false,
             peak: 0,
             sender_count: 1,
@@ -105,10 +110,7 @@ impl<T> State<T> {
             self.settle(calls);
             return Ok(item);
         }
-        let with_item = self.senders.iter().position(|sender| sender.offer.is_some());
-        // A receiver that waits goes before whoever comes now.
-        let sender = with_item.filter(|&index| (index == 0 || passing_arms) && self.receivers.is_empty());
-        match sender.and_then(|index| self.senders.remove_at(index)) {
+        match self.sender_to_take_from(passing_arms).and_then(|index| self.senders.remove_at(index)) {
             Some(CrossWaiter { ticket, offer, .. }) => {
                 calls.add(ticket);
                 Ok(offer.expect("it was looked for by its item"))
@@ -116,6 +118,15 @@ impl<T> State<T> {
             None if self.is_closed && self.items.is_empty() => Err(TryRecvError::Closed),
             None => Err(TryRecvError::Empty),
         }
+    }
+
+    fn sender_to_take_from(&self, passing_arms: bool) -> Option<usize> {
+        // A receiver that waits goes before whoever comes now.
+        if !self.receivers.is_empty() {
+            return None;
+        }
+        let to_look_at = if passing_arms { usize::MAX } else { 1 };
+        self.senders.iter().take(to_look_at).position(|sender| sender.offer.is_some())
     }
 
     // Receivers that wait.
@@ -169,8 +180,7 @@ impl<T> State<T> {
 
     /// The item of a plain sender that was called, if the channel has returned it.
     pub(super) fn claim_returned(&mut self, number: u64) -> Option<T> {
-        let index = self.returned.iter().position(|(of, _)| *of == number)?;
-        Some(self.returned.swap_remove(index).1)
+        self.returned.remove(&number)
     }
 
     /// Sends the item of an arm that was called. There is no room if the receiver that was the room has gone.
@@ -222,7 +232,7 @@ impl<T> State<T> {
         let Some(index) = self.next_sender() else { return false };
         let sender = self.senders.remove_at(index).expect("it is in the line");
         match sender.offer {
-            Some(item) if self.is_closed => self.returned.push((sender.number, item)),
+            Some(item) if self.is_closed => drop(self.returned.insert(sender.number, item)),
             Some(item) => self.items.push_back(item),
             None => self.called_senders += 1,
         }
