@@ -7,9 +7,8 @@ use std::thread;
 use std::time::Duration;
 
 use ropewalk::lowlevel::{
-    self, CrossError, CrossLine, CrossTicket, CrossWait, Remote, Ticket, Undo, WaitList, Why,
+    self, CrossError, CrossLine, CrossTicket, CrossWait, Next, Remote, Ticket, Undo, WaitList, Why,
 };
-use ropewalk::lowlevel::{self, Next, Remote, Ticket, Undo, WaitList, Why};
 use ropewalk::{Cancelled, Clock, Reason, RemoteError, RunError, Runtime, task, time};
 
 use crate::log::{Log, panic_text};
