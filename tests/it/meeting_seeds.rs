@@ -27,7 +27,12 @@ mod things;
 mod watches;
 mod world;
 
-use ropewalk::testing::random;
+use std::cell::RefCell;
+use std::time::Duration;
+
+use ropewalk::select::select;
+use ropewalk::testing::{self, random};
+use ropewalk::{channel, task, time};
 
 use world::{Furniture, check};
 
@@ -170,5 +175,33 @@ fn whatever_the_schedule_select_does_what_the_models_of_its_arms_say() {
                 _ => ALL[random(ALL.len())](furniture),
             }
         }
+    });
+}
+
+/// Found by the seeds above: what is woken for nothing looks again, and must not say that a wait has failed if it finds something.
+#[test]
+fn what_a_select_finds_when_it_looks_again_is_not_lost_in_a_scope_that_was_cancelled_meanwhile() {
+    testing::run(|| {
+        let (sender, receiver) = channel::broadcast(4);
+        let canceller = RefCell::new(None);
+        task::scope(|s| {
+            let first = s.spawn(|| receiver.recv());
+            task::yield_now();
+            let second = s.spawn(|| {
+                time::move_on_after(Duration::from_secs(1), |scope| {
+                    *canceller.borrow_mut() = Some(scope.canceller());
+                    select(receiver.receiving())
+                })
+            });
+            task::yield_now();
+            sender.try_send("for the first of those who share a receiver").unwrap();
+            sender.try_send("for whoever looks").unwrap();
+            canceller.borrow().as_ref().unwrap().cancel();
+            assert!(first.join().unwrap().is_ok());
+            match second.join().unwrap() {
+                Some(Ok(received)) => assert_eq!(received, Ok("for whoever looks")),
+                _ => assert_eq!(receiver.try_recv(), Ok("for whoever looks")),
+            }
+        });
     });
 }
