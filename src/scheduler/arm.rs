@@ -245,9 +245,9 @@ pub fn wait_as<A: Arm>(what: &'static str, arm: &mut A) -> Result<A::Output, Can
         if let Some(output) = wait_once(what, arm, Location::caller())? {
             return Ok(output);
         }
-        // It may have been granted without having waited, and again and again. If this fails, so does the next wait: not
-        // before what was woken for has been tried for.
-        let _ = park::may_wait();
+        // It may have been granted without having waited, and again and again. If it was cancelled meanwhile the next wait
+        // fails: not before what was woken for has been tried for, and not at all if that is there.
+        park::share_thread();
     }
 }
 

@@ -26,6 +26,7 @@ mod iterators;
 mod locks;
 mod log;
 mod lowlevel;
+mod meeting_seeds;
 mod model;
 mod oneshots;
 mod pipelines;
