@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use ropewalk::channel::cross::{self, OneSender, Receiver, RecvTimeoutError, SendTimeoutError, Sender};
+use ropewalk::channel::cross::{self, Receiver, RecvTimeoutError, SendTimeoutError, Sender, oneshot};
 use ropewalk::channel::{RecvError, SendError};
 use ropewalk::select::{Chosen, select};
 use ropewalk::sync::cross::Event;
@@ -250,7 +250,7 @@ fn runtimes_that_come_and_go_lose_nothing() {
     assert_eq!(received, (0..count).collect::<Vec<_>>());
 }
 
-type Job = (usize, OneSender<usize>);
+type Job = (usize, oneshot::Sender<usize>);
 
 /// Asks so often; some wait for the answer, some not for long, and do not hear it. How many did.
 fn ask(to_pool: &Sender<Job>, count: usize, seed: usize) -> usize {

@@ -16,7 +16,7 @@ use crate::scheduler::lowlevel::{
     self, Arm, ByTicket, CrossError, CrossLine, CrossTicket, CrossWait, Register, Ticket, Undo, Why,
 };
 
-/// Something that has happened or not; tasks and threads wait until it has. Python's `Event`, between threads.
+/// Tasks and threads wait until it is set; Python's `Event`, between threads.
 ///
 /// ```
 /// use ropewalk::sync::cross::Event;
@@ -50,39 +50,39 @@ impl State {
 }
 
 impl Event {
-    /// One that has not happened.
+    /// One that is not set.
     #[cfg(not(loom))]
     pub const fn new() -> Event {
         Event { state: Lock::new(State::new()) }
     }
 
-    /// One that has not happened.
+    /// One that is not set.
     #[cfg(loom)]
     pub fn new() -> Event {
         Event { state: Lock::new(State::new()) }
     }
 
-    /// It has happened: all who wait go on. Says whether this was news.
-    pub fn set(&self) -> bool {
+    /// Sets it: all who wait go on, and nobody has to wait any more. It works everywhere.
+    pub fn set(&self) {
         let mut state = self.state.lock();
-        let was_set = std::mem::replace(&mut state.is_set, true);
+        state.is_set = true;
         let waiting = state.waiting.take_all();
         drop(state);
         waiting.for_each(|waiter| waiter.ticket.wake());
-        !was_set
     }
 
-    /// It has not happened any more. Whoever was woken by [`set`](Event::set) goes on nevertheless.
+    /// Takes it back: whoever comes now waits until it is set again. Those who were woken by the last [`set`](Event::set) go
+    /// on.
     pub fn clear(&self) {
         self.state.lock().is_set = false;
     }
 
-    /// Whether it has happened.
+    /// Whether it is set. Other threads may have changed that when the answer is there.
     pub fn is_set(&self) -> bool {
         self.state.lock().is_set
     }
 
-    /// Waits until it has happened: a task parks, a thread blocks.
+    /// Waits until it is set: a task parks, a thread blocks.
     ///
     /// # Errors
     ///
@@ -93,7 +93,7 @@ impl Event {
         if self.is_set() { Ok(()) } else { lowlevel::cross_park(&EVENT, &AtEvent::new(self)) }
     }
 
-    /// As [`wait`](Event::wait), for no longer than `limit`. Says whether it has happened.
+    /// As [`wait`](Event::wait), for no longer than `limit`. Says whether it was set.
     ///
     /// A thread has no scopes that could be cancelled: this is what it has instead of [`timeout`](crate::time::timeout).
     /// In a task it does what that would, by the runtime's clock.
@@ -121,7 +121,7 @@ impl Event {
         }
     }
 
-    /// An arm that waits until it has happened, for [`select`](crate::select::select) in a task.
+    /// An arm that waits until it is set, for [`select`](crate::select::select) in a task.
     pub fn waiting(&self) -> Waiting<'_> {
         Waiting { event: self }
     }
@@ -223,6 +223,6 @@ impl Default for Event {
 
 impl fmt::Debug for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Event").field("is_set", &self.is_set()).finish()
+        f.debug_struct("Event").field("is_set", &self.is_set()).field("waiters", &self.waiters()).finish()
     }
 }

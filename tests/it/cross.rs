@@ -3,16 +3,15 @@
 //! No test sleeps: where a thread has to wait before the test goes on, the test looks until it does.
 
 use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ropewalk::channel::cross::{
-    self, OneReceiver, OneSender, Receiver, RecvTimeoutError, SendTimeoutError, Sender,
-};
-use ropewalk::channel::{self, RecvError, SendError, TryRecvError, TrySendError};
-use ropewalk::lowlevel;
+use ropewalk::channel::cross::{self, Receiver, RecvTimeoutError, SendTimeoutError, Sender, oneshot};
+use ropewalk::channel::{self, Closed, RecvError, SendError, TryRecvError, TrySendError};
+use ropewalk::lowlevel::{self, Arm};
 use ropewalk::select::{Chosen, fairly, select, try_select};
 use ropewalk::sync::cross::Event;
 use ropewalk::{Reason, RunError, Runtime, task, time};
@@ -97,7 +96,7 @@ fn whoever_has_waited_longest_is_served_first_be_it_a_task_or_a_thread() {
     let served = std::sync::Mutex::new(Vec::new());
     let receive = |who: &'static str| {
         // The next item is sent when this one has been noted.
-        let (item, done): (u32, OneSender<()>) = receiver.recv().unwrap();
+        let (item, done): (u32, oneshot::Sender<()>) = receiver.recv().unwrap();
         served.lock().unwrap().push((who, item));
         done.send(()).unwrap();
     };
@@ -575,6 +574,62 @@ fn ready_arms_are_chosen_outside_of_a_runtime_too() {
     assert_eq!(text, "no runtime runs on this thread: call this inside ropewalk::run");
 }
 
+/// Waits as another arm does, and gives the place that it was woken in.
+struct Forger<A>(A);
+
+impl<A: Arm> Arm for Forger<A> {
+    type Output = A::Place;
+    type Place = A::Place;
+
+    fn try_now(&mut self) -> Option<A::Place> {
+        None
+    }
+
+    fn place(&mut self) -> A::Place {
+        self.0.place()
+    }
+
+    fn end(&mut self, place: A::Place) -> Option<A::Place> {
+        Some(place)
+    }
+
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.show(f)
+    }
+}
+
+#[test]
+fn a_place_that_no_arm_ends_gives_back_what_was_set_aside_for_it() {
+    run(|| {
+        let (sender, receiver) = cross::bounded(1);
+        let (_other_sender, other) = cross::bounded::<u8>(1);
+        task::scope(|s| {
+            let forging = s.spawn(|| {
+                let place = select(Forger(receiver.receiving())).unwrap();
+                assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty), "it is set aside");
+                let text = panic_text(|| other.receiving().end(place).is_some());
+                assert_eq!(text, "this place is in another channel: an arm ends with a place of its own");
+                assert_eq!(receiver.try_recv(), Ok(1));
+            });
+            task::yield_now();
+            sender.try_send(1).unwrap();
+            forging.join().unwrap();
+
+            sender.try_send(2).unwrap();
+            let forging = s.spawn(|| {
+                let place = select(Forger(sender.sending(3))).unwrap();
+                assert_eq!(sender.try_send(4), Err(TrySendError::Full(4)), "it is set aside");
+                drop(place);
+                sender.try_send(5).unwrap();
+            });
+            task::yield_now();
+            assert_eq!(receiver.try_recv(), Ok(2));
+            forging.join().unwrap();
+            assert_eq!(receiver.try_recv(), Ok(5));
+        });
+    });
+}
+
 #[test]
 fn while_a_thread_may_wake_a_task_no_deadlock_is_found_and_closing_wakes_it() {
     let (sender, receiver) = cross::unbounded();
@@ -722,13 +777,13 @@ fn either_end_of_a_channel_for_one_item_may_go() {
     let (sender, receiver) = cross::oneshot();
     drop(receiver);
     assert!(sender.is_closed());
-    assert_eq!(sender.send("back"), Err("back"));
+    assert_eq!(sender.send("back"), Err(Closed("back")));
     let (sender, receiver) = cross::oneshot::<()>();
     drop(sender);
     assert_eq!(ropewalk::run(|| receiver.recv()), Err(RecvError::Closed));
     let (sender, receiver) = cross::oneshot();
     receiver.close();
-    assert_eq!(sender.send(1), Err(1));
+    assert_eq!(sender.send(1), Err(Closed(1)));
     let (sender, receiver) = cross::oneshot();
     sender.send(1).unwrap();
     receiver.close();
@@ -744,8 +799,7 @@ fn an_event_lets_all_go_who_wait_and_those_who_come_while_it_is_set() {
         let by_task = s.spawn(|| ropewalk::run(|| OPENED.wait()));
         let by_arm = s.spawn(|| ropewalk::run(|| select((OPENED.waiting(), time::sleeping(seconds(3600))))));
         look_until(|| OPENED.waiters() == 3);
-        assert!(OPENED.set(), "it is news");
-        assert!(!OPENED.set(), "and no more");
+        OPENED.set();
         by_thread.join().unwrap().unwrap();
         by_task.join().unwrap().unwrap();
         assert_eq!(by_arm.join().unwrap(), Ok(Chosen::First(())));
@@ -799,8 +853,13 @@ fn a_cancelled_wait_for_an_event_leaves_nothing_behind() {
 fn ends_go_to_other_threads_if_their_items_do() {
     fn assert_goes<T: Send + Sync>() {}
     // `Cell` is `Send` and not `Sync`.
-    assert_goes::<(Sender<Cell<u8>>, Receiver<Cell<u8>>, OneSender<Cell<u8>>, OneReceiver<Cell<u8>>, Event)>(
-    );
+    assert_goes::<(
+        Sender<Cell<u8>>,
+        Receiver<Cell<u8>>,
+        oneshot::Sender<Cell<u8>>,
+        oneshot::Receiver<Cell<u8>>,
+        Event,
+    )>();
 }
 
 #[test]

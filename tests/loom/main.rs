@@ -24,7 +24,7 @@ mod channel {
     pub mod cross;
     pub mod error;
 
-    pub use error::{RecvError, SendError, TryRecvError, TrySendError};
+    pub use error::{Closed, RecvError, SendError, TryRecvError, TrySendError};
 
     /// As in `flow.rs`, which tasks of one runtime share and no threads.
     pub struct Statistics {
@@ -33,6 +33,7 @@ mod channel {
         pub peak: usize,
         pub senders: usize,
         pub receivers: usize,
+        pub permits: usize,
         pub waiting_to_send: usize,
         pub waiting_to_receive: usize,
         pub is_closed: bool,

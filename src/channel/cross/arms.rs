@@ -54,11 +54,12 @@ impl<'a, T> Arm for Sending<'a, T> {
 
     fn end(&mut self, place: Self::Place) -> Option<Self::Output> {
         let place = place?;
+        let waited = place.with().in_line_of(self.flow);
         if place.was_spent() {
-            let sent = place.with().claim();
+            let sent = waited.claim();
             return self.sent(sent);
         }
-        self.item = place.with().take_item();
+        self.item = waited.take_item();
         None
     }
 
@@ -102,7 +103,8 @@ impl<'a, T> Arm for Receiving<'a, T> {
     }
 
     fn end(&mut self, place: Self::Place) -> Option<Self::Output> {
-        place.was_spent().then(|| place.with().claim().ok_or(RecvError::Closed))
+        let waited = place.with().in_line_of(self.flow);
+        place.was_spent().then(|| waited.claim().ok_or(RecvError::Closed))
     }
 
     fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

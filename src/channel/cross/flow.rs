@@ -80,6 +80,12 @@ fn park(what: &'static str, limit: Option<Duration>, wait: &impl CrossWait) -> R
     }
 }
 
+/// An arm that ends is not deceived by who wraps it up.
+#[track_caller]
+fn assert_is_of<T>(flow: &Flow<T>, arm: &Flow<T>) {
+    assert!(std::ptr::eq(flow, arm), "this place is in another channel: an arm ends with a place of its own");
+}
+
 /// What is not a number in a line.
 const NOWHERE: u64 = 0;
 
@@ -96,6 +102,12 @@ impl<'a, T> ToReceive<'a, T> {
 
     fn enter(&self, ticket: CrossTicket) {
         self.flow.with(|state, calls| self.number.set(state.enter_receiver(ticket, calls)));
+    }
+
+    #[track_caller]
+    pub(super) fn in_line_of(&self, flow: &Flow<T>) -> &Self {
+        assert_is_of(self.flow, flow);
+        self
     }
 
     /// For whoever was called: an item, or nothing if the channel is closed and empty.
@@ -211,6 +223,12 @@ pub struct ForRoom<'a, T> {
 impl<'a, T> ForRoom<'a, T> {
     pub(super) fn new(flow: &'a Flow<T>, item: T) -> ForRoom<'a, T> {
         ForRoom { flow, number: Cell::new(NOWHERE), item: Cell::new(Some(item)) }
+    }
+
+    #[track_caller]
+    pub(super) fn in_line_of(&self, flow: &Flow<T>) -> &Self {
+        assert_is_of(self.flow, flow);
+        self
     }
 
     /// The item, for whoever was not called.

@@ -10,7 +10,7 @@
 //! use ropewalk::task;
 //! use std::thread;
 //!
-//! let (to_pool, jobs) = cross::bounded::<(String, cross::OneSender<usize>)>(8);
+//! let (to_pool, jobs) = cross::bounded::<(String, cross::oneshot::Sender<usize>)>(8);
 //! let pool: Vec<_> = (0..2)
 //!     .map(|_| {
 //!         let jobs = jobs.clone();
@@ -50,13 +50,13 @@ mod arms;
 mod ends;
 mod error;
 mod flow;
-mod once;
+pub mod oneshot;
 mod state;
 
 pub use arms::{Receiving, Sending};
 pub use ends::{IntoIter, Iter, Receiver, Sender, TryIter};
 pub use error::{RecvTimeoutError, SendTimeoutError};
-pub use once::{OneReceiver, OneSender, oneshot};
+pub use oneshot::oneshot;
 
 /// A channel that holds up to `capacity` items; whoever sends more waits until one is taken.
 ///

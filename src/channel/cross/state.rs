@@ -280,12 +280,12 @@ impl<T> State<T> {
 
     pub(super) fn statistics(&self) -> Statistics {
         Statistics {
-            permits: 0,
             len: self.len(),
             capacity: self.capacity(),
             peak: self.peak,
             senders: self.sender_count,
             receivers: self.receiver_count,
+            permits: 0,
             waiting_to_send: self.senders.len(),
             waiting_to_receive: self.receivers.len(),
             is_closed: self.is_closed,
