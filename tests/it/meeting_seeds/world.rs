@@ -385,11 +385,11 @@ impl<'a> Worker<'a> {
             });
             ended.set(true);
         };
-        let made = time::move_on_after(millis(limit), |scope| {
+        let fresh = diary.fresh();
+        time::move_on_after(millis(limit), |scope| {
             diary.cancellers.borrow_mut()[seat] = Some(scope.canceller());
             let got = things[thing].make(&mut || {
                 end(Outcome::Done(0, Word("yours", 0)));
-                let fresh = diary.fresh();
                 // What is around it was for the wait.
                 task::shield(|| {
                     for _ in 0..random(3) {
@@ -403,15 +403,13 @@ impl<'a> Worker<'a> {
                 diary.tell(|ledger| ledger.now(seat, thing, verb, Word("done", 0)));
                 made
             });
-            if !ended.get() {
-                end(match &got {
-                    Ok(word) => Outcome::Done(0, *word),
-                    Err(_) => Outcome::Cancelled,
-                });
+            match &got {
+                Ok(word) if ended.get() => assert_eq!(*word, Word("value", fresh), "what it made itself"),
+                Ok(word) => end(Outcome::Done(0, *word)),
+                Err(_) if ended.get() => {}
+                Err(_) => end(Outcome::Cancelled),
             }
-            got
         });
-        drop(made);
         self.world.check();
     }
 
@@ -536,22 +534,26 @@ impl<'a> Worker<'a> {
         };
         let mut wait = Some(wait);
         let mut wait = || wait.take().expect("once")();
-        let ended = match guarding {
-            Guarding::Nothing => Some(wait()),
-            Guarding::Scope => Some(task::cancel_scope(|scope| {
+        let is_whole = match guarding {
+            Guarding::Nothing => {
+                wait();
+                true
+            }
+            Guarding::Scope => task::cancel_scope(|scope| {
                 diary.cancellers.borrow_mut()[seat] = Some(scope.canceller());
                 wait();
-            })),
-            Guarding::Deadline(_) => limited(&mut wait),
-            Guarding::ShieldedDeadline(_) => task::shield(|| limited(&mut wait)),
+                true
+            }),
+            Guarding::Deadline(_) => limited(&mut wait).is_some(),
+            Guarding::ShieldedDeadline(_) => task::shield(|| limited(&mut wait)).is_some(),
         };
         diary.cancellers.borrow_mut()[seat] = None;
         diary.tell(|ledger| {
             let cut_short = outcome == Outcome::Cancelled
                 && guarding.deadline().is_some()
                 && ledger.is_cut_by_scope_alone(seat);
-            if cut_short != ended.is_none() {
-                ledger.wrong(format!("{seat} was cut short: {}, and should: {cut_short}", ended.is_none()));
+            if cut_short == is_whole {
+                ledger.wrong(format!("{seat} was cut short: {}, and should: {cut_short}", !is_whole));
             }
             ledger.end(seat, outcome, &tried.borrow());
             ledger.close(seat);
