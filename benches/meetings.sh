@@ -14,7 +14,7 @@ rounds=${2:-5}
 cargo bench --quiet --no-run
 
 {
-    for bench in locks channels throughput select; do
+    for bench in locks channels oneshot throughput select; do
         taskset -c "$core" cargo bench --quiet --bench "$bench" -- --rounds "$rounds"
     done
     printf '\n| operation of tasks | instructions |\n|---|---|\n'

@@ -1,4 +1,4 @@
-//! ropewalk's own. With `tasks/ropewalk.rs` and what the bench of `select` says, all that the benches know of its face.
+//! ropewalk's own. With `tasks/ropewalk.rs`, and the benches of `select` and `oneshot`, all that the benches know of its face.
 
 use ropewalk::channel::{self, Receiver, Sender};
 use ropewalk::sync::{Mutex, MutexGuard};
