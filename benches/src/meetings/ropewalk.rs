@@ -1,6 +1,6 @@
-//! ropewalk's own. With `tasks/ropewalk.rs` and what the bench of `select` says, all that the benches know of its face.
+//! ropewalk's own. With `tasks/ropewalk.rs`, and the benches of `select` and `oneshot`, all that the benches know of its face.
 
-use ropewalk::channel::{self, Receiver, Sender};
+use ropewalk::channel::{self, Receiver, Sender, cross};
 use ropewalk::sync::{Mutex, MutexGuard};
 
 use super::{DirectChannel, DirectLock, RECEIVED, Room};
@@ -34,6 +34,28 @@ impl DirectChannel for Ropewalk {
 
     #[inline(always)]
     fn recv(receiver: &mut Receiver<usize>) -> Option<usize> {
+        receiver.recv().ok()
+    }
+}
+
+/// The channel between threads, for tasks and for threads without any.
+pub struct Cross;
+
+impl DirectChannel for Cross {
+    type Sender = cross::Sender<usize>;
+    type Receiver = cross::Receiver<usize>;
+
+    fn open(room: Room) -> (Self::Sender, Self::Receiver) {
+        room.map_or_else(cross::unbounded, cross::bounded)
+    }
+
+    #[inline(always)]
+    fn send(sender: &Self::Sender, item: usize) {
+        sender.send(item).expect(RECEIVED);
+    }
+
+    #[inline(always)]
+    fn recv(receiver: &mut Self::Receiver) -> Option<usize> {
         receiver.recv().ok()
     }
 }

@@ -5,7 +5,7 @@ use std::future::Future;
 use async_channel::{Receiver, Sender, bounded, unbounded};
 use async_lock::{Mutex, MutexGuard};
 
-use super::{FutureChannel, FutureLock, RECEIVED, Room};
+use super::{DirectChannel, FutureChannel, FutureLock, RECEIVED, Room};
 
 impl<T: 'static> FutureLock<T> for Mutex<T> {
     type Guard<'a> = MutexGuard<'a, T>;
@@ -38,5 +38,25 @@ impl FutureChannel for AsyncChannel {
     #[inline(always)]
     async fn recv(receiver: &mut Receiver<usize>) -> Option<usize> {
         receiver.recv().await.ok()
+    }
+}
+
+/// For threads.
+impl DirectChannel for AsyncChannel {
+    type Sender = Sender<usize>;
+    type Receiver = Receiver<usize>;
+
+    fn open(room: Room) -> (Sender<usize>, Receiver<usize>) {
+        <AsyncChannel as FutureChannel>::open(room)
+    }
+
+    #[inline(always)]
+    fn send(sender: &Sender<usize>, item: usize) {
+        sender.send_blocking(item).expect(RECEIVED);
+    }
+
+    #[inline(always)]
+    fn recv(receiver: &mut Receiver<usize>) -> Option<usize> {
+        receiver.recv_blocking().ok()
     }
 }

@@ -5,7 +5,7 @@ use std::future::Future;
 use tokio::sync::mpsc::{self, Receiver, Sender, UnboundedReceiver, UnboundedSender};
 use tokio::sync::{Mutex, MutexGuard};
 
-use super::{A_LIMIT, FutureChannel, FutureLock, NO_LIMIT, RECEIVED, Room};
+use super::{A_LIMIT, DirectChannel, FutureChannel, FutureLock, NO_LIMIT, RECEIVED, Room};
 
 impl<T: 'static> FutureLock<T> for Mutex<T> {
     type Guard<'a> = MutexGuard<'a, T>;
@@ -39,6 +39,26 @@ impl FutureChannel for Bounded {
     #[inline(always)]
     fn recv(receiver: &mut Receiver<usize>) -> impl Future<Output = Option<usize>> {
         receiver.recv()
+    }
+}
+
+/// For threads.
+impl DirectChannel for Bounded {
+    type Sender = Sender<usize>;
+    type Receiver = Receiver<usize>;
+
+    fn open(room: Room) -> (Sender<usize>, Receiver<usize>) {
+        <Bounded as FutureChannel>::open(room)
+    }
+
+    #[inline(always)]
+    fn send(sender: &Sender<usize>, item: usize) {
+        sender.blocking_send(item).expect(RECEIVED);
+    }
+
+    #[inline(always)]
+    fn recv(receiver: &mut Receiver<usize>) -> Option<usize> {
+        receiver.blocking_recv()
     }
 }
 
