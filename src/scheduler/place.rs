@@ -8,7 +8,9 @@
 #![allow(unsafe_code)]
 
 use std::cell::Cell;
+use std::mem::ManuallyDrop;
 use std::panic::{self, AssertUnwindSafe};
+use std::ptr;
 use std::thread;
 use std::time::Instant;
 
@@ -71,6 +73,13 @@ pub struct InLine<'a, T, O = ()> {
     waiter: Waiter<T, O>,
 }
 
+#[cold]
+#[inline(never)]
+#[track_caller]
+fn not_in_this_line() -> ! {
+    panic!("this place is in another line: an arm ends with a place of its own")
+}
+
 /// What the first wait has left in it would be dropped, or be missing, where somebody wakes the second.
 #[cold]
 #[inline(never)]
@@ -102,11 +111,14 @@ impl<'a, T, O> InLine<'a, T, O> {
     #[inline(always)]
     #[track_caller]
     pub fn into_woken(self, line: &WaitList<T, O>) -> Woken<T, O> {
-        assert!(
-            std::ptr::eq(self.line, line),
-            "this place is in another line: an arm ends with a place of its own"
-        );
-        self.waiter.take_woken()
+        // It is in no line any more, and what is in it is taken out: nothing is left to drop.
+        let this = ManuallyDrop::new(self);
+        debug_assert!(!this.waiter.is_linked());
+        let woken = this.waiter.take_woken();
+        if !ptr::eq(this.line, line) {
+            not_in_this_line();
+        }
+        woken
     }
 }
 

@@ -135,6 +135,11 @@ impl<T, O> Waiter<T, O> {
     }
 
     #[inline(always)]
+    pub(super) fn is_linked(&self) -> bool {
+        self.node.is_linked()
+    }
+
+    #[inline(always)]
     pub(super) fn was_linked(&self) -> bool {
         !self.task.get().is_null()
     }

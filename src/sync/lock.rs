@@ -117,6 +117,17 @@ impl Lock {
     /// Hands it to whoever has waited longest. Says whether there was somebody.
     #[inline(always)]
     pub(super) fn give_back(&self) -> bool {
+        if self.waiting.is_empty() {
+            self.is_taken.set(false);
+            self.owner.set(None);
+            return false;
+        }
+        self.hand_over()
+    }
+
+    /// Apart from what is short, which need not save registers for it.
+    #[inline(never)]
+    fn hand_over(&self) -> bool {
         let next = self.waiting.exchange(());
         self.is_taken.set(next.is_ok());
         self.owner.set(next.unwrap_or(None));
