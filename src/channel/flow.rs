@@ -333,3 +333,22 @@ pub(super) fn sent<T>(woken: Woken<(), Offer<T>>) -> Result<(), SendError<T>> {
 pub(super) fn reserved<T>(woken: Woken<(), Offer<T>>) -> Result<(), SendError<()>> {
     woken.offer.map_or(Ok(()), |_| Err(SendError::Closed(())))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Flow, KEPT};
+
+    #[test]
+    fn memory_of_a_burst_is_given_back_when_all_was_received() {
+        let flow = Flow::new(usize::MAX);
+        (0..100 * KEPT).for_each(|number| flow.try_send(number).unwrap());
+        assert!(flow.items.borrow().capacity() >= 100 * KEPT);
+        while flow.try_recv().is_ok() {}
+        assert!(flow.items.borrow().capacity() <= KEPT);
+        // What is usual is kept.
+        (0..10).for_each(|number| flow.try_send(number).unwrap());
+        let usual = flow.items.borrow().capacity();
+        while flow.try_recv().is_ok() {}
+        assert_eq!(flow.items.borrow().capacity(), usual);
+    }
+}

@@ -29,6 +29,7 @@ pub struct Stream<T, R = ()> {
     /// That the body waits at a yield.
     yields: Rc<Cell<bool>>,
     returned: Cell<Option<R>>,
+    is_stopped: Cell<bool>,
 }
 
 /// Runs a generator in a task of its own, up to `capacity` items ahead of whoever reads them; trio's `as_safe_channel`.
@@ -57,7 +58,7 @@ pub struct Stream<T, R = ()> {
 ///
 /// A yield waits for room whatever scopes of the body have been cancelled: those concern what the body itself waits for,
 /// not how fast its items are read. A task that the body starts cannot yield for it; to let several of them bring items, lend
-/// them a [`Sender`](super::Sender).
+/// them a [`Sender`].
 ///
 /// # The end
 ///
@@ -88,7 +89,7 @@ pub fn stream<T: 'static, R: 'static>(capacity: usize, generator: Generator<T, (
     let options = Options { name, shape, eager: false };
     let outlet = Outlet { sender, yields: yields.clone(), task: Cell::new(None) };
     let task = scheduler::spawn(move || outlet.run(generator, can_begin), options);
-    Stream { receiver, task, yields, returned: Cell::new(None) }
+    Stream { receiver, task, yields, returned: Cell::new(None), is_stopped: Cell::new(false) }
 }
 
 /// What the generator's task has.
@@ -127,20 +128,18 @@ impl<T> Outlet<T> {
             return Passed::Misplaced;
         }
         let _yields = Yields::new(&self.yields);
-        match self.sender.send(item) {
+        let sent = match self.sender.send(item) {
+            // It is a scope of the body's that was cancelled.
             Err(SendError::Cancelled(_, item)) if frame.is_cancelled().is_none() => {
-                // It is a scope of the body's that was cancelled.
-                passed(lowlevel::shield(|| self.sender.send(item)))
+                lowlevel::shield(|| self.sender.send(item))
             }
-            sent => passed(sent),
+            sent => sent,
+        };
+        // The item may have been taken, and the stream dropped then: the body is to end where it is.
+        match sent {
+            Ok(()) if !self.sender.is_closed() => Passed::On(()),
+            _ => Passed::Unwanted,
         }
-    }
-}
-
-fn passed<T>(sent: Result<(), SendError<T>>) -> Passed<()> {
-    match sent {
-        Ok(()) => Passed::On(()),
-        Err(_) => Passed::Unwanted,
     }
 }
 
@@ -277,6 +276,9 @@ impl<T, R> Stream<T, R> {
 
     /// Closes a generator that waits at a yield; cancels what another one waits for.
     fn stop(&self) {
+        if self.is_stopped.replace(true) {
+            return;
+        }
         self.receiver.close();
         if !self.yields.get() {
             self.task.cancel();
