@@ -156,7 +156,7 @@ fn a_cancelled_get_takes_nothing_from_those_after_it() {
             let last = s.spawn(|| queue.get());
             task::yield_now();
             cut.cancel();
-            (queue.try_put(1).unwrap(), queue.try_put(2).unwrap());
+            queue_all(queue, [1, 2]);
             assert_eq!(cut.join().unwrap(), Err(RecvError::Cancelled(REQUESTED)));
             assert_eq!((next.join().unwrap(), last.join().unwrap()), (Ok(1), Ok(2)));
         });
@@ -172,7 +172,7 @@ fn a_get_that_was_given_an_item_before_it_was_cancelled_returns_it() {
         task::scope(|s| {
             let readers = [(); 3].map(|()| s.spawn(|| queue.get()));
             task::yield_now();
-            (queue.try_put(1).unwrap(), queue.try_put(2).unwrap());
+            queue_all(queue, [1, 2]);
             readers[0].cancel();
             readers[2].cancel();
             let got = readers.map(|reader| reader.join().unwrap());
@@ -565,7 +565,7 @@ fn a_queue_that_was_shut_down_can_be_shut_down_at_once_later() {
         // More was said to be done than was taken.
         let queue = PriorityQueue::new();
         queue_all(&queue, [2, 1]);
-        (queue.task_done(), queue.task_done());
+        (0..2).for_each(|_| queue.task_done());
         assert_eq!((queue.shutdown_now(), queue.unfinished()), (vec![1, 2], 0));
     });
 }
