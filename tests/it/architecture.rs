@@ -227,5 +227,4 @@ fn every_row_of_the_semantics_has_a_test_or_a_reason() {
     assert_shows("docs/sync.md", (1..=36).map(|row| format!("N{row}")));
     assert_shows("docs/sync.md", (1..=67).map(|row| format!("C{row}")));
     assert_shows("docs/sync.md", (1..=19).map(|row| format!("X{row}")));
-    assert_shows("docs/sync.md", (1..=67).map(|row| format!("C{row}")));
 }
