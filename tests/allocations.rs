@@ -8,7 +8,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::time::Duration;
 
-use ropewalk::channel;
+use ropewalk::channel::{self, Queue};
 use ropewalk::select::{fairly, select};
 use ropewalk::sync::Mutex;
 use ropewalk::{Clock, Runtime, task, time};
@@ -55,7 +55,9 @@ fn waits_and_selects_allocate_nothing() {
         let lock = Mutex::new(0);
         let (to_echo, from_main) = channel::rendezvous();
         let (to_main, from_echo) = channel::bounded(1);
+        let to_main_again = to_main.clone();
         let (_kept, quiet) = channel::unbounded::<u32>();
+        let (jobs, (level, gauge)) = (Queue::bounded(2), channel::watch(0));
         let second = Duration::from_secs(1);
         task::scope(|s| {
             s.spawn(|| {
@@ -103,6 +105,37 @@ fn waits_and_selects_allocate_nothing() {
                 assert!(limited.is_err());
             };
             assert_eq!(allocations_of(scopes), 0, "a timeout");
+            let reserved = || {
+                to_echo.send(7).unwrap();
+                assert_eq!(from_echo.recv(), Ok(7));
+                to_main_again.reserve().unwrap().send(8).unwrap();
+                assert_eq!(from_echo.recv(), Ok(8));
+            };
+            assert_eq!(allocations_of(reserved), 0, "a permit");
+            let answered = || {
+                let (answer, question) = channel::oneshot();
+                answer.send(7).unwrap();
+                assert_eq!(question.recv(), Ok(7));
+            };
+            assert_eq!(allocations_of(answered), 100, "a promise is one allocation");
+            let (news, paper) = channel::broadcast(2);
+            s.spawn(|| {
+                while let Ok(job) = jobs.get_job() {
+                    level.modify(|level| *level += *job);
+                }
+            });
+            let queued = || {
+                jobs.put(1).unwrap();
+                jobs.join().unwrap();
+                gauge.changed().unwrap();
+            };
+            assert_eq!(allocations_of(queued), 0, "a job, and a value that is changed in its place");
+            let told = || {
+                news.send(7).unwrap();
+                assert_eq!(paper.recv(), Ok(7));
+            };
+            assert_eq!(allocations_of(told), 100, "an item for everybody is one allocation");
+            jobs.shutdown();
             drop(to_echo);
         });
     });

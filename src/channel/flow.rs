@@ -157,10 +157,12 @@ impl<T> Flow<T> {
         self.receivers.wait(RECV)?.ok_or(RecvError::Closed)
     }
 
-    /// Whether nothing is underway, nobody wants to send, and the channel is open.
+    /// Whether the channel is open, nothing is underway, and so nobody waits to send. A rendezvous never says so, nor does one
+    /// that has memory to give back.
     #[inline(always)]
     fn is_idle(&self) -> bool {
-        !self.is_special.get() && self.items.borrow().is_empty() && self.senders.is_empty()
+        let items = self.items.borrow();
+        !self.is_special.get() && self.capacity > 0 && items.is_empty() && items.capacity() <= KEPT
     }
 
     #[inline]
@@ -336,16 +338,37 @@ pub(super) fn reserved<T>(woken: Woken<(), Offer<T>>) -> Result<(), SendError<()
 
 #[cfg(test)]
 mod tests {
+    use std::rc::Rc;
+
     use super::{Flow, KEPT};
+    use crate::scheduler::{self, Options};
 
     #[test]
     fn memory_of_a_burst_is_given_back_when_all_was_received() {
-        let flow = Flow::new(usize::MAX);
-        (0..100 * KEPT).for_each(|number| flow.try_send(number).unwrap());
-        assert!(flow.items.borrow().capacity() >= 100 * KEPT);
+        let burst = |flow: &Flow<usize>| {
+            (0..100 * KEPT).for_each(|number| flow.try_send(number).unwrap());
+            assert!(flow.items.borrow().capacity() >= 100 * KEPT);
+        };
+        let flow = Rc::new(Flow::new(usize::MAX));
+        burst(&flow);
         while flow.try_recv().is_ok() {}
         assert!(flow.items.borrow().capacity() <= KEPT);
-        // What is usual is kept.
+        burst(&flow);
+        scheduler::run(|| {
+            let ours = flow.clone();
+            scheduler::spawn(move || while ours.recv().is_ok() {}, Options::default());
+            while flow.receivers.is_empty() {
+                scheduler::yield_now();
+            }
+            assert!(flow.items.borrow().capacity() <= KEPT);
+            flow.close();
+            scheduler::yield_now();
+        });
+    }
+
+    #[test]
+    fn memory_that_is_usual_is_kept() {
+        let flow = Flow::new(usize::MAX);
         (0..10).for_each(|number| flow.try_send(number).unwrap());
         let usual = flow.items.borrow().capacity();
         while flow.try_recv().is_ok() {}
