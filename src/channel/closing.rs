@@ -51,7 +51,7 @@ impl End {
 
 /// An arm that waits until nobody receives any more: see [`Sender::closing`](super::Sender::closing).
 #[must_use = "nothing is waited for until it is selected"]
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 pub struct Closing<'a> {
     end: &'a End,
 }

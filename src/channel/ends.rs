@@ -467,9 +467,11 @@ impl<'a, T> Arm for Receiving<'a, T> {
     }
 }
 
+impl<T> Copy for Receiving<'_, T> {}
+
 impl<T> Clone for Receiving<'_, T> {
     fn clone(&self) -> Self {
-        Receiving { flow: self.flow }
+        *self
     }
 }
 

@@ -6,7 +6,9 @@
 //! - [`watch`](watch()): the latest value, for all who look.
 //! - [`Queue`], [`LifoQueue`], [`PriorityQueue`]: Python's, which also know what is done, and end by a shutdown.
 //! - [`stream`](stream()): a generator in a task of its own.
-//! - [`cross`]: the same between threads, for tasks and for threads without any.
+//! - [`cross`]: the first four between threads, for tasks and for threads without any.
+//!
+//! Which one to take, what they promise, what `?` makes of their errors: the guide `docs/sync.md` in the repository.
 //!
 //! What is sent belongs to the receiver that has waited longest, at once: nobody who comes later can take it, and a receiver
 //! that is cancelled has not taken anything. What cannot be sent comes back in the error.

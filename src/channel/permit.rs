@@ -88,9 +88,11 @@ impl<'a, T> Arm for Reserving<'a, T> {
     }
 }
 
+impl<T> Copy for Reserving<'_, T> {}
+
 impl<T> Clone for Reserving<'_, T> {
     fn clone(&self) -> Self {
-        Reserving { flow: self.flow }
+        *self
     }
 }
 

@@ -372,9 +372,11 @@ impl<'a, T, R> Arm for Receiving<'a, T, R> {
     }
 }
 
+impl<T, R> Copy for Receiving<'_, T, R> {}
+
 impl<T, R> Clone for Receiving<'_, T, R> {
     fn clone(&self) -> Self {
-        Receiving { stream: self.stream, inner: self.inner.clone() }
+        *self
     }
 }
 

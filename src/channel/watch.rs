@@ -398,9 +398,11 @@ impl<'a, T> Arm for Changing<'a, T> {
     }
 }
 
+impl<T> Copy for Changing<'_, T> {}
+
 impl<T> Clone for Changing<'_, T> {
     fn clone(&self) -> Self {
-        Changing { receiver: self.receiver }
+        *self
     }
 }
 

@@ -198,7 +198,7 @@ impl BarrierWait {
 }
 
 /// An arm that waits at a barrier: see [`Barrier::waiting`].
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 #[must_use = "nobody arrives until it is selected"]
 pub struct WaitingAtBarrier<'a> {
     barrier: &'a Barrier,

@@ -134,7 +134,8 @@ impl Event {
 
 const EVENT: Why<'static> = Why::new("event");
 
-/// Somebody who waits.
+/// Somebody who waits. It is named as the place of an arm, and is for nobody to use.
+#[doc(hidden)]
 pub struct AtEvent<'a> {
     event: &'a Event,
     number: Cell<u64>,

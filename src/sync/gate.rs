@@ -79,7 +79,7 @@ impl fmt::Display for Of<'_> {
 
 /// An arm that waits until an [`Event`](super::Event) or a [`Latch`](super::Latch) is set, or until nothing of a
 /// [`WaitGroup`](super::WaitGroup) is left: see their methods `waiting`.
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 #[must_use = "nothing waits until it is selected"]
 pub struct WaitingUntil<'a> {
     gate: &'a Gate,

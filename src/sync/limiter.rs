@@ -392,7 +392,7 @@ impl fmt::Debug for Borrower {
 }
 
 /// An arm that takes a token: see [`Limiter::acquiring`].
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 #[must_use = "nothing is borrowed until it is selected"]
 pub struct Borrowing<'a> {
     limiter: &'a Limiter,

@@ -151,13 +151,13 @@ impl<T: ?Sized> Mutex<T> {
     }
 
     /// How many tasks wait for it.
-    pub fn waiting(&self) -> usize {
+    pub fn waiters(&self) -> usize {
         self.lock.line().len()
     }
 
     /// What is going on at the lock.
     pub fn statistics(&self) -> MutexStatistics {
-        MutexStatistics { is_locked: self.lock.is_taken(), owner: self.lock.owner(), waiting: self.waiting() }
+        MutexStatistics { is_locked: self.lock.is_taken(), owner: self.lock.owner(), waiting: self.waiters() }
     }
 
     /// The value, for whoever has the mutex to itself.

@@ -288,9 +288,11 @@ impl<'a, T> Arm for WaitingForValue<'a, T> {
     }
 }
 
+impl<T> Copy for WaitingForValue<'_, T> {}
+
 impl<T> Clone for WaitingForValue<'_, T> {
     fn clone(&self) -> Self {
-        WaitingForValue { cell: self.cell }
+        *self
     }
 }
 

@@ -395,7 +395,7 @@ impl<S: Deref<Target = Semaphore>> Drop for Permit<S> {
 }
 
 /// An arm that takes permits: see [`Semaphore::acquiring`].
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 #[must_use = "nothing is taken until it is selected"]
 pub struct Acquiring<'a> {
     semaphore: &'a Semaphore,

@@ -735,7 +735,7 @@ fn wherever_waits_for_locks_and_items_are_cancelled_none_is_lost_and_none_is_the
             let _ = sleep(1);
         });
         assert!(!lock.is_locked());
-        assert_eq!((taken.get(), given.get(), lock.waiting()), (0, 0, 0));
+        assert_eq!((taken.get(), given.get(), lock.waiters()), (0, 0, 0));
     });
     assert!(moments > 10, "{moments}");
 }

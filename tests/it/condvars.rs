@@ -184,7 +184,7 @@ fn whoever_is_notified_while_the_lock_is_free_has_it_before_it_runs() {
             let waits = wait_all(s, (&lock, &condition), &log, &["a", "b"]);
             assert!(!lock.is_locked());
             condition.notify_all();
-            assert_eq!((lock.owner(), lock.waiting()), (Some(waits[0].id()), 1));
+            assert_eq!((lock.owner(), lock.waiters()), (Some(waits[0].id()), 1));
             assert!(lock.try_lock().is_none());
         });
         log.assert(&["a notified at 0 s", "b notified at 1 s"]);
@@ -200,7 +200,7 @@ fn those_who_are_notified_are_not_woken_to_fight_for_the_lock() {
             let waits = wait_all(s, (&lock, &condition), &log, &["a", "b", "c"]);
             let guard = lock.lock().unwrap();
             assert_eq!(condition.notify_all(), 3);
-            assert_eq!((condition.statistics().waiting, lock.waiting()), (0, 3));
+            assert_eq!((condition.statistics().waiting, lock.waiters()), (0, 3));
             let woken = || waits.iter().filter(|waits| waits.info().state == TaskState::Ready).count();
             assert_eq!(woken(), 0);
             drop(guard);
@@ -228,7 +228,7 @@ fn a_cancelled_wait_has_the_lock_when_it_returns_and_waits_for_it_in_line() {
                 task::yield_now();
                 waits[0].cancel();
                 sleep(3).unwrap();
-                assert_eq!((condition.statistics().waiting, lock.waiting()), (1, 2));
+                assert_eq!((condition.statistics().waiting, lock.waiters()), (1, 2));
                 log.add("given back");
                 drop(guard);
                 waits[0].join().unwrap();
@@ -343,7 +343,7 @@ fn in_what_was_cancelled_a_wait_does_not_give_the_lock_back() {
                     assert!(condition.wait(&mut guard).is_err());
                     assert!(condition.wait_while(&mut guard, |_| panic!("it does not look")).is_err());
                 }
-                assert_eq!((*guard, lock.waiting(), other.is_finished()), (0, 1, false));
+                assert_eq!((*guard, lock.waiters(), other.is_finished()), (0, 1, false));
             });
             assert_eq!(lock.owner(), task::current_id());
         });
@@ -845,7 +845,7 @@ fn wherever_it_is_cancelled_the_lock_is_held_when_a_wait_returns() {
                 task::try_gather(work).map(drop).map_err(Cancelled::from)
             });
         });
-        assert_eq!((lock.is_locked(), lock.waiting(), condition.statistics().waiting), (false, 0, 0));
+        assert_eq!((lock.is_locked(), lock.waiters(), condition.statistics().waiting), (false, 0, 0));
         assert_eq!(notified, returned);
     });
     assert!(moments > 20, "{moments}");

@@ -108,9 +108,9 @@ fn whoever_is_handed_the_lock_has_it_before_it_runs() {
             assert_eq!(lock.owner(), task::current_id());
             let next = s.spawn(|| lock.lock().map(drop));
             task::yield_now();
-            assert_eq!((lock.waiting(), lock.is_locked()), (1, true));
+            assert_eq!((lock.waiters(), lock.is_locked()), (1, true));
             drop(guard);
-            assert_eq!((lock.waiting(), lock.is_locked(), lock.owner()), (0, true, Some(next.id())));
+            assert_eq!((lock.waiters(), lock.is_locked(), lock.owner()), (0, true, Some(next.id())));
             next.join().unwrap().unwrap();
             assert_eq!((lock.is_locked(), lock.owner()), (false, None));
         });
@@ -237,7 +237,7 @@ fn a_cancelled_waiter_leaves_its_place() {
                 task::yield_now();
                 waiters[1].cancel();
                 task::yield_now();
-                assert_eq!(lock.waiting(), 2);
+                assert_eq!(lock.waiters(), 2);
                 drop(guard);
             });
             assert!(!lock.is_locked());
@@ -334,7 +334,7 @@ fn a_limit_ends_the_wait_for_a_lock() {
             });
             task::yield_now();
             assert!(time::timeout(seconds(3), || lock.lock().map(drop)).is_err());
-            assert_eq!((clock(), lock.waiting()), (3.0, 0));
+            assert_eq!((clock(), lock.waiters()), (3.0, 0));
             drop(lock.lock().unwrap());
             assert_eq!(clock(), 10.0);
         });
@@ -350,12 +350,12 @@ fn an_arm_that_was_not_chosen_leaves_the_line_and_has_not_taken_the_lock() {
         task::scope(|s| {
             let guard = lock.lock().unwrap();
             let selects = s.spawn(|| match select((lock.locking(), time::sleeping(seconds(1)))) {
-                Ok(Chosen::Second(())) => (lock.waiting(), clock()),
+                Ok(Chosen::Second(())) => (lock.waiters(), clock()),
                 _ => unreachable!(),
             });
             let waits = s.spawn(|| *lock.lock().unwrap());
             task::yield_now();
-            assert_eq!(lock.waiting(), 2);
+            assert_eq!(lock.waiters(), 2);
             assert_eq!(selects.join().unwrap(), (1, 1.0));
             drop(guard);
             assert_eq!(waits.join().unwrap(), 1);
@@ -825,7 +825,7 @@ fn wherever_it_is_cancelled_a_lock_is_given_back() {
                 task::try_gather(work).map(drop).map_err(Cancelled::from)
             });
         });
-        assert!(!lock.is_locked() && lock.waiting() == 0);
+        assert!(!lock.is_locked() && lock.waiters() == 0);
     });
     assert!(moments > 20, "{moments}");
 }

@@ -238,9 +238,11 @@ macro_rules! any_receiver {
             }
         }
 
+        impl<T> Copy for $receiving<'_, T> {}
+
         impl<T> Clone for $receiving<'_, T> {
             fn clone(&self) -> Self {
-                $receiving { receiver: self.receiver }
+                *self
             }
         }
 

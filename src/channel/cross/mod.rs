@@ -1,7 +1,7 @@
 //! Channels between threads: each end is used by tasks, which park, and by plain threads, which block.
 //!
-//! So they join several runtimes on several threads, and a pool of threads with a loop. All names are those of
-//! [`channel`](crate::channel), and what they promise is the same: first come, first served; what is handed to a receiver is
+//! So they join several runtimes on several threads, and a pool of threads with a loop. What is here has the
+//! names of [`channel`](crate::channel), and promises the same: first come, first served; what is handed to a receiver is
 //! its own; what cannot be sent comes back. A method that waits finds out by itself whether it runs in a task or in a
 //! thread without a runtime. In a callback of a runtime, which may do neither, it fails as every wait does.
 //!

@@ -131,15 +131,19 @@ impl<'a, T, O: Order<T>> Arm for Joining<'a, T, O> {
     }
 }
 
+impl<T, O: Order<T>> Copy for Getting<'_, T, O> {}
+
 impl<T, O: Order<T>> Clone for Getting<'_, T, O> {
     fn clone(&self) -> Self {
-        Getting { queue: self.queue }
+        *self
     }
 }
 
+impl<T, O: Order<T>> Copy for Joining<'_, T, O> {}
+
 impl<T, O: Order<T>> Clone for Joining<'_, T, O> {
     fn clone(&self) -> Self {
-        Joining { queue: self.queue }
+        *self
     }
 }
 

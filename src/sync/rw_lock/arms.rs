@@ -51,6 +51,14 @@ macro_rules! arms {
             }
         }
 
+        impl<T: ?Sized> Copy for $arm<'_, T> {}
+
+        impl<T: ?Sized> Clone for $arm<'_, T> {
+            fn clone(&self) -> Self {
+                *self
+            }
+        }
+
         impl<T: ?Sized> fmt::Debug for $arm<'_, T> {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(stringify!($arm))

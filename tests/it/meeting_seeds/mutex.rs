@@ -60,7 +60,7 @@ impl Thing for Mutex<u64> {
 
     fn seen(&self, seat: &dyn Fn(TaskId) -> u64) -> Option<Vec<u64>> {
         let owner = self.owner().map_or(u64::MAX, seat);
-        Some(vec![u64::from(self.is_locked()), owner, self.waiting() as u64])
+        Some(vec![u64::from(self.is_locked()), owner, self.waiters() as u64])
     }
 }
 
