@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use ropewalk::channel::cross::{self, Receiver, RecvTimeoutError, SendTimeoutError, Sender, oneshot};
 use ropewalk::channel::{self, Closed, RecvError, SendError, TryRecvError, TrySendError};
-use ropewalk::lowlevel::{self, Arm};
+use ropewalk::lowlevel::{self, Arm, ByTicket, Register, Ticket};
 use ropewalk::select::{Chosen, fairly, select, try_select};
 use ropewalk::sync::cross::Event;
 use ropewalk::{Reason, RunError, Runtime, task, time};
@@ -284,6 +284,7 @@ fn a_cancelled_send_has_sent_nothing_and_has_its_item() {
 fn what_a_thread_has_granted_is_returned_although_the_task_was_cancelled_before_it_heard() {
     run(|| {
         let (sender, receiver) = cross::rendezvous();
+        let event = Event::new();
         task::scope(|s| {
             let receiving = s.spawn(|| receiver.recv());
             task::yield_now();
@@ -296,6 +297,12 @@ fn what_a_thread_has_granted_is_returned_although_the_task_was_cancelled_before_
             assert_eq!(in_thread(|| receiver.try_recv()), Ok("sent"));
             sending.cancel();
             assert_eq!(sending.join().unwrap(), Ok(()));
+
+            let waiting = s.spawn(|| event.wait());
+            task::yield_now();
+            in_thread(|| event.set());
+            waiting.cancel();
+            assert_eq!(waiting.join().unwrap(), Ok(()));
 
             let limited = s.spawn(|| time::timeout(seconds(1), || receiver.recv()));
             task::yield_now();
@@ -401,7 +408,12 @@ fn in_a_task_a_limit_is_by_the_clock_of_its_runtime() {
         assert!(matches!(outer.unwrap_err().0, Err(RecvTimeoutError::Cancelled(_))));
         let inner = time::timeout(2 * hour, || receiver.recv_timeout(hour));
         assert_eq!(inner, Ok(Err(RecvTimeoutError::Elapsed)));
-        // No time at all is enough for what needs no waiting.
+        // No time at all is enough for what needs no waiting, and for nothing else.
+        task::scope(|s| {
+            let other = s.spawn(|| sender.try_send(9));
+            assert_eq!(receiver.recv_timeout(Duration::ZERO), Err(RecvTimeoutError::Elapsed));
+            assert_eq!(other.join().unwrap(), Err(TrySendError::Full(9)));
+        });
         sender.close();
         assert_eq!(receiver.recv_timeout(Duration::ZERO), Err(RecvTimeoutError::Closed));
     });
@@ -485,6 +497,7 @@ fn a_channel_with_an_item_set_aside_is_not_at_its_end() {
                 sender.close();
             });
             assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty), "it is somebody's, and may come back");
+            assert_eq!(receiver.statistics().waiting_to_receive, 1);
             cut.cancel();
             assert!(cut.join().unwrap().is_err());
             assert_eq!(next.join().unwrap(), ["declined"]);
@@ -552,6 +565,44 @@ fn a_select_that_sends_and_receives_does_not_meet_itself() {
 }
 
 #[test]
+fn arms_of_two_tasks_meet_whichever_comes_first() {
+    run(|| {
+        let (sender, receiver) = cross::rendezvous();
+        for receiver_is_first in [false, true] {
+            let sends = || select((sender.sending(1), time::sleeping(seconds(1)))).unwrap();
+            let receives = || select((receiver.receiving(), time::sleeping(seconds(1)))).unwrap();
+            task::scope(|s| {
+                let early = receiver_is_first.then(|| s.spawn(receives));
+                task::yield_now();
+                let sending = s.spawn(sends);
+                task::yield_now();
+                let receiving = early.unwrap_or_else(|| s.spawn(receives));
+                assert_eq!(receiving.join().unwrap(), Chosen::First(Ok(1)));
+                assert_eq!(sending.join().unwrap(), Chosen::First(Ok(())));
+            });
+        }
+        assert_eq!(clock(), 0.0);
+    });
+}
+
+#[test]
+fn a_task_that_has_ended_is_not_kept_by_what_it_waited_for() {
+    run(|| {
+        let (_sender, receiver) = cross::unbounded::<()>();
+        let ended = task::spawn(move || {
+            assert!(receiver.recv_timeout(seconds(1)).is_err());
+            assert!(select((receiver.receiving(), time::sleeping(seconds(1)))).is_ok());
+            std::rc::Rc::new(())
+        });
+        sleep(9).unwrap();
+        let value = ended.peek(std::rc::Rc::downgrade).unwrap();
+        assert_eq!(value.strong_count(), 1);
+        drop(ended);
+        assert_eq!(value.strong_count(), 0);
+    });
+}
+
+#[test]
 fn a_sender_finds_the_receiver_behind_a_select_that_cannot_meet_itself() {
     run(|| {
         let (sender, receiver) = cross::rendezvous();
@@ -572,6 +623,95 @@ fn ready_arms_are_chosen_outside_of_a_runtime_too() {
     assert_eq!(try_select(fairly((sender.sending(2), receiver.receiving()))), Some(Chosen::Second(Ok(1))));
     let text = panic_text(|| select(receiver.receiving()));
     assert_eq!(text, "no runtime runs on this thread: call this inside ropewalk::run");
+}
+
+/// Does something when all arms of its select are about to wait, and waits for ever.
+struct Meddler<F>(F);
+
+impl<F: Fn()> Register for &Meddler<F> {
+    type Value = ();
+
+    fn register(&self, _: Ticket<()>) {
+        (self.0)();
+    }
+
+    fn undo(&self) {}
+}
+
+impl<'a, F: Fn()> Arm for &'a Meddler<F> {
+    type Output = ();
+    type Place = ByTicket<&'a Meddler<F>>;
+
+    fn try_now(&mut self) -> Option<()> {
+        None
+    }
+
+    fn place(&mut self) -> Self::Place {
+        ByTicket::new(self)
+    }
+
+    fn end(&mut self, place: Self::Place) -> Option<()> {
+        place.into_value()
+    }
+
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("nothing")
+    }
+}
+
+#[test]
+fn a_select_that_cannot_meet_itself_meets_whoever_came_between() {
+    let (sender, receiver) = cross::rendezvous();
+    thread::scope(|s| {
+        let sends_between = Meddler(|| {
+            s.spawn(|| sender.send(2).unwrap());
+            senders_wait(&sender, 2);
+        });
+        run(|| {
+            let chosen = select((sender.sending(1), &sends_between, receiver.receiving())).unwrap();
+            assert!(matches!(chosen, Chosen::Third(Ok(2))));
+        });
+    });
+}
+
+#[test]
+fn only_what_does_not_wait_passes_arms_that_wait_for_a_receiver() {
+    run(|| {
+        let (sender, receiver) = cross::rendezvous();
+        let line_up = || {
+            let (arm, plain) = (sender.clone(), sender.clone());
+            let selecting = task::spawn(move || select(arm.sending("of an arm")).unwrap().unwrap());
+            let sending = task::spawn(move || plain.send("of a sender").unwrap());
+            task::yield_now();
+            (selecting, sending)
+        };
+        let _first_in_first_out = line_up();
+        assert_eq!((receiver.recv(), receiver.recv()), (Ok("of an arm"), Ok("of a sender")));
+        let _the_arm_may_take_its_time = line_up();
+        assert_eq!(receiver.try_recv(), Ok("of a sender"));
+        assert_eq!(receiver.recv(), Ok("of an arm"));
+    });
+}
+
+#[test]
+fn a_receiver_that_waits_for_an_arm_is_not_passed() {
+    let (sender, receiver) = cross::rendezvous();
+    thread::scope(|s| {
+        run(|| {
+            let arm = sender.clone();
+            let selecting = task::spawn(move || select(arm.sending("of the arm")).unwrap().unwrap());
+            task::yield_now();
+            // The arm is called for this one, and does not hear it yet.
+            let waits = s.spawn(|| receiver.recv());
+            receivers_wait(&receiver, 1);
+            s.spawn(|| sender.send("of the sender").unwrap());
+            senders_wait(&sender, 1);
+            assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
+            selecting.join().unwrap();
+            assert_eq!(waits.join().unwrap(), Ok("of the arm"));
+            assert_eq!(receiver.recv(), Ok("of the sender"));
+        });
+    });
 }
 
 /// Waits as another arm does, and gives the place that it was woken in.

@@ -336,6 +336,25 @@ fn room_that_an_arm_declines_goes_to_the_next() {
 }
 
 #[test]
+fn a_sender_is_not_left_waiting_for_room_that_an_arm_declined() {
+    for cancel in [Cancel::AtOnce, Cancel::AfterALook] {
+        explore(Some(3), move || {
+            let (sender, receiver) = cross::bounded(1);
+            sender.try_send(item(0)).unwrap();
+            let other = sender.clone();
+            let thread = spawn(move || other.send(item(1)).unwrap());
+            let selecting = spawn(move || task(cancel, || select(sender.sending(item(2)))).is_ok());
+            assert_eq!(receiver.recv().map(number), Ok(0));
+            if selecting.join().unwrap() {
+                // The room was used: here is more.
+                assert!(receiver.recv().is_ok());
+            }
+            thread.join().unwrap();
+        });
+    }
+}
+
+#[test]
 fn an_arm_that_sends_and_one_that_receives_meet() {
     explore(None, || {
         let (sender, receiver) = cross::rendezvous();

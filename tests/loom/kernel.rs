@@ -275,6 +275,7 @@ pub(crate) mod arm {
         fn try_now(&mut self) -> Option<Self::Output>;
         fn place(&mut self) -> Self::Place;
         fn end(&mut self, place: Self::Place) -> Option<Self::Output>;
+        #[allow(dead_code)]
         fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result;
     }
 
@@ -416,11 +417,12 @@ pub(crate) mod arm {
     }
 }
 
+#[allow(unreachable_pub)]
 pub(crate) mod error {
     use std::{fmt, io};
 
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-    pub(crate) struct Cancelled;
+    pub struct Cancelled;
 
     impl fmt::Display for Cancelled {
         fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
