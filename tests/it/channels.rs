@@ -709,7 +709,7 @@ fn a_rendezvous_has_no_room_to_reserve_and_says_so() {
         let expected = "a rendezvous holds nothing, so there is no room to reserve: send waits there";
         assert_eq!(panic_text(|| sender.reserve().map(drop)), expected);
         assert_eq!(panic_text(|| sender.try_reserve().map(drop)), expected);
-        assert_eq!(panic_text(|| drop(sender.reserving())), expected);
+        assert_eq!(panic_text(|| sender.reserving()), expected);
     });
 }
 
