@@ -189,8 +189,8 @@ impl<T> Receiver<T> {
 
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
+        // Where there is a value, the sender is gone: it goes with what they shared.
         self.shared.abandon();
-        drop(self.shared.value.take());
     }
 }
 

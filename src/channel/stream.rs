@@ -75,6 +75,11 @@ pub struct Stream<T, R = ()> {
 /// # Panics
 ///
 /// Outside of [`run`](crate::run).
+///
+/// # Platform
+///
+/// With `panic = "abort"` a body cannot be unwound: one that waits in a plain [`yield_`](crate::Yielder::yield_) when its
+/// stream is dropped aborts the process, with a message. Let it use [`try_yield`](crate::Yielder::try_yield).
 #[doc(alias = "as_safe_channel")]
 #[track_caller]
 pub fn stream<T: 'static, R: 'static>(capacity: usize, generator: Generator<T, (), R>) -> Stream<T, R> {

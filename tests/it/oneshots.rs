@@ -96,6 +96,20 @@ fn of_several_tasks_that_wait_the_first_has_the_value_and_the_others_know_that_n
 }
 
 #[test]
+fn those_who_wait_are_told_when_somebody_closes_the_receiver() {
+    run(|| {
+        let (sender, receiver) = channel::oneshot::<u32>();
+        task::scope(|s| {
+            let waiting = [s.spawn(|| receiver.recv()), s.spawn(|| receiver.recv())];
+            task::yield_now();
+            receiver.close();
+            assert_eq!(waiting.map(|waiting| waiting.join().unwrap()), [Err(RecvError::Closed); 2]);
+        });
+        assert_eq!(sender.send(1), Err(Closed(1)));
+    });
+}
+
+#[test]
 fn a_cancelled_wait_loses_nothing_and_can_be_begun_again() {
     run(|| {
         let (sender, receiver) = channel::oneshot();

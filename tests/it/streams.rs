@@ -672,6 +672,27 @@ fn a_generator_that_was_started_goes_on_in_the_task() {
 }
 
 #[test]
+fn a_generator_that_was_started_is_not_resumed_for_a_stream_that_is_gone() {
+    check(
+        |log| {
+            let ours = log.clone();
+            let generator = generate(move |co| {
+                for number in 1.. {
+                    match co.try_yield(number) {
+                        Ok(()) => ours.add("went on"),
+                        Err(Exit) => return ours.add("was told to end"),
+                    }
+                }
+            });
+            assert_eq!(generator.next(), Some(1));
+            drop(channel::stream(1, generator));
+            task::yield_now();
+        },
+        &["was told to end"],
+    );
+}
+
+#[test]
 fn a_generator_that_was_started_keeps_to_the_rules_of_its_own_stack() {
     run(|| {
         let generator = generate(|co| {
