@@ -1,20 +1,21 @@
-//! What waits allocates nothing: a program of its own, whose allocator counts.
+//! What waits allocates nothing: a program of its own, whose allocator counts for each thread.
 //!
-//! One test, so that nothing else runs in the process. What is counted is a round of each kind of wait after the first
-//! rounds, in which queues grow and stacks are made.
+//! What is counted is a round of each kind of wait after the first rounds, in which queues grow and stacks are made.
 #![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::time::Duration;
 
-use ropewalk::channel::{self, Queue};
+use ropewalk::channel::{self, Queue, cross};
 use ropewalk::select::{fairly, select};
-use ropewalk::sync::Mutex;
+use ropewalk::sync::{self, Mutex};
 use ropewalk::{Clock, Runtime, task, time};
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+    /// Those that were not freed yet.
+    static KEPT: Cell<i64> = const { Cell::new(0) };
 }
 
 struct Counting;
@@ -23,11 +24,13 @@ struct Counting;
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
+        let _ = KEPT.try_with(|count| count.set(count.get() + 1));
         // SAFETY: as the caller says.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        let _ = KEPT.try_with(|count| count.set(count.get() - 1));
         // SAFETY: as the caller says.
         unsafe { System.dealloc(memory, layout) }
     }
@@ -46,6 +49,34 @@ fn allocations_of(mut round: impl FnMut()) -> u64 {
         round();
     }
     ALLOCATIONS.get() - before
+}
+
+/// How many allocations a round leaves behind, once it has been run for some time.
+fn left_by(mut round: impl FnMut()) -> i64 {
+    allocations_of(&mut round);
+    let before = KEPT.get();
+    allocations_of(&mut round);
+    KEPT.get() - before
+}
+
+#[test]
+fn what_crosses_threads_allocates_for_a_wait_and_keeps_nothing_of_it() {
+    Runtime::builder().clock(Clock::Virtual).debug(false).build().run(|| {
+        let (sender, receiver) = cross::bounded(1);
+        let event = sync::cross::Event::new();
+        let second = Duration::from_secs(1);
+        let cut_short = || {
+            assert!(receiver.recv_timeout(second).is_err());
+            assert!(select((event.waiting(), receiver.receiving(), time::sleeping(second))).is_ok());
+            assert_eq!(event.wait_timeout(second), Ok(false));
+        };
+        assert_eq!(left_by(cut_short), 0, "waits that are cut short");
+        let without_waiting = || {
+            sender.send(1).unwrap();
+            assert_eq!(receiver.recv(), Ok(1));
+        };
+        assert_eq!(allocations_of(without_waiting), 0, "what needs no waiting");
+    });
 }
 
 #[test]

@@ -586,23 +586,6 @@ fn arms_of_two_tasks_meet_whichever_comes_first() {
 }
 
 #[test]
-fn a_task_that_has_ended_is_not_kept_by_what_it_waited_for() {
-    run(|| {
-        let (_sender, receiver) = cross::unbounded::<()>();
-        let ended = task::spawn(move || {
-            assert!(receiver.recv_timeout(seconds(1)).is_err());
-            assert!(select((receiver.receiving(), time::sleeping(seconds(1)))).is_ok());
-            std::rc::Rc::new(())
-        });
-        sleep(9).unwrap();
-        let value = ended.peek(std::rc::Rc::downgrade).unwrap();
-        assert_eq!(value.strong_count(), 1);
-        drop(ended);
-        assert_eq!(value.strong_count(), 0);
-    });
-}
-
-#[test]
 fn a_sender_finds_the_receiver_behind_a_select_that_cannot_meet_itself() {
     run(|| {
         let (sender, receiver) = cross::rendezvous();
