@@ -585,7 +585,7 @@ fn tickets_of_a_run_that_has_ended_do_nothing_in_the_next() {
 }
 
 /// An item that does something when it is dropped.
-struct Huge<'a>([u8; 4 << 10], &'a Log);
+struct Huge<'a>([u8; 1 << 10], &'a Log);
 
 impl Drop for Huge<'_> {
     fn drop(&mut self) {
@@ -602,10 +602,10 @@ fn items_of_any_size_go_through_selects_whole() {
         let (sender, receiver) = channel::rendezvous();
         task::scope(|s| {
             s.spawn(|| {
-                let mut lost = sender.sending(Huge([1; 4 << 10], &log));
+                let mut lost = sender.sending(Huge([1; 1 << 10], &log));
                 assert!(matches!(select((&mut lost, nothing.sending(()))), Ok(Chosen::Second(Ok(())))));
                 drop(lost);
-                assert!(select((nothing.sending(()), sender.sending(Huge([2; 4 << 10], &log)))).is_ok());
+                assert!(select((nothing.sending(()), sender.sending(Huge([2; 1 << 10], &log)))).is_ok());
             });
             assert_eq!(select([void.receiving(), void.receiving()]), Ok((0, Ok(()))));
             log.add("received nothing");
