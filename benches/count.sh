@@ -23,7 +23,8 @@ instructions() { # operation n
     corosensei-send-0 ropewalk-send-0 corosensei-send-1 ropewalk-send-1 \
     corosensei-next-0 ropewalk-next-0 corosensei-next-1 ropewalk-next-1 \
     boxed-create corosensei-create ropewalk-create ropewalk-unstarted \
-    task-yield task-spawn-join task-spawn-only task-wait-wake task-timeout task-cancel-scope task-scope-empty
+    task-yield task-spawn-join task-spawn-only task-wait-wake task-timeout task-cancel-scope task-scope-empty \
+    lock-unlock lock-turn channel-round-trip channel-item select-2 select-2-waits select-8
 
 for operation; do
     difference=$(($(instructions "$operation" $many) - $(instructions "$operation" $few)))

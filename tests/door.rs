@@ -11,6 +11,7 @@ use std::time::Duration;
 #[path = "../src/driver/mod.rs"]
 mod driver;
 #[path = "../src/primitive.rs"]
+#[allow(dead_code, unused_imports)]
 mod primitive;
 #[path = "../src/scheduler"]
 mod scheduler {

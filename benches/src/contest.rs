@@ -43,6 +43,10 @@ impl Scale {
         if self.test { full.min(64) } else { full }
     }
 
+    pub fn is_test(self) -> bool {
+        self.test
+    }
+
     /// How often one process repeats what can be repeated.
     pub fn samples(self) -> usize {
         if self.test { 1 } else { 5 }
@@ -294,6 +298,45 @@ fn first_words(complaint: &str) -> String {
 /// Nanoseconds for each of `count` operations, since `began`.
 pub fn nanoseconds_each(began: Instant, count: usize) -> f64 {
     began.elapsed().as_nanos() as f64 / count as f64
+}
+
+/// What one of so many repetitions takes, some times; once before, to warm up, is not counted.
+pub fn samples(
+    scale: Scale,
+    column: &'static str,
+    repetitions: usize,
+    mut operation: impl FnMut(),
+) -> Vec<Figure> {
+    let mut sample = || {
+        let began = Instant::now();
+        (0..repetitions).for_each(|_| operation());
+        (column, nanoseconds_each(began, repetitions))
+    };
+    sample();
+    (0..scale.samples()).map(|_| sample()).collect()
+}
+
+/// As [`samples`], of what is awaited.
+pub async fn samples_of_future(
+    scale: Scale,
+    column: &'static str,
+    repetitions: usize,
+    mut operation: impl AsyncFnMut(),
+) -> Vec<Figure> {
+    let mut samples = Vec::new();
+    for _ in 0..=scale.samples() {
+        let began = Instant::now();
+        for _ in 0..repetitions {
+            operation().await;
+        }
+        samples.push((column, nanoseconds_each(began, repetitions)));
+    }
+    samples.split_off(1)
+}
+
+/// The same values in another column.
+pub fn in_column(column: &'static str, figures: Vec<Figure>) -> Vec<Figure> {
+    figures.into_iter().map(|(_, value)| (column, value)).collect()
 }
 
 /// What this process holds of the machine's memory.

@@ -1,4 +1,5 @@
-//! What the benches share: yielding from a given call depth, a tree to walk; schedulers, and contests between them.
+//! What the benches share: yielding from a given call depth, a tree to walk; schedulers, what their tasks meet at, and contests
+//! between them.
 //!
 //! Depth is real: each of the functions below is called, does something after the call, and returns. They are
 //! different functions, for one that calls itself would return to one address over and over, and the processor's
@@ -7,6 +8,8 @@
 use std::ops::Range;
 
 pub mod contest;
+pub mod cores;
+pub mod meetings;
 pub mod tasks;
 
 /// Whatever can stop a body here and hand out a value: the same function can then yield through any peer.

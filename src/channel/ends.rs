@@ -1,15 +1,23 @@
 //! The two ends of a channel, which can be cloned, and their arms for [`select`](crate::select::select).
 
 use std::fmt;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
+use super::closing::Closing;
 use super::error::{RecvError, SendError, TryRecvError, TrySendError};
-use super::flow::{Flow, Statistics, sent};
+use super::flow::{Flow, Offer, Statistics, sent};
+use super::permit::{Permit, Reserving};
+use crate::error::Cancelled;
 use crate::scheduler::lowlevel::{Arm, InLine};
 
 /// The end of a channel that items go into. Cloning makes another one; the channel is closed when all are gone.
 pub struct Sender<T> {
     flow: Rc<Flow<T>>,
+}
+
+/// A sender that does not keep the channel open: see [`Sender::downgrade`].
+pub struct WeakSender<T> {
+    flow: Weak<Flow<T>>,
 }
 
 /// The end of a channel that items come out of. Cloning makes another one; each item goes to one of them.
@@ -64,28 +72,29 @@ impl<T> Sender<T> {
 
     /// Sends all items of an iterator, such as a generator, one after the other.
     ///
-    /// With it, a generator that waits or has scopes open can run in a task of its own:
+    /// In a task of a scope, it reads a generator that borrows; [`stream`](super::stream()) is for those that do not.
     ///
     /// ```
-    /// use ropewalk::{channel, generate, task, time};
-    /// use std::time::Duration;
+    /// use ropewalk::{channel, generator, task};
     ///
-    /// let ticks = || generate(|co| {
-    ///     for tick in 1.. {
-    ///         time::sleep(Duration::from_millis(1)).unwrap();
-    ///         co.yield_(tick);
-    ///     }
-    /// });
+    /// let text = String::from("hemp sisal jute");
     /// ropewalk::run(|| {
     ///     let (sender, receiver) = channel::rendezvous();
-    ///     task::spawn(move || sender.send_all(ticks()));
-    ///     assert_eq!(receiver.iter().take(3).collect::<Vec<i32>>(), [1, 2, 3]);
+    ///     task::scope(|s| {
+    ///         let text = &text;
+    ///         s.spawn(move || generator::scope(|g| {
+    ///             let words = g.generate(|co| co.yield_all(text.split(' ')));
+    ///             sender.send_all(words)
+    ///         }));
+    ///         assert_eq!(receiver.iter().collect::<Vec<_>>(), ["hemp", "sisal", "jute"]);
+    ///     });
     /// });
     /// ```
     ///
     /// # Errors
     ///
-    /// As for [`send`](Sender::send), with the item that could not be sent.
+    /// As for [`send`](Sender::send), with the item that could not be sent. The items after it stay in the iterator, if that
+    /// was lent.
     #[track_caller]
     pub fn send_all(&self, items: impl IntoIterator<Item = T>) -> Result<(), SendError<T>> {
         for item in items {
@@ -94,9 +103,152 @@ impl<T> Sender<T> {
         Ok(())
     }
 
+    /// Waits for room and keeps it: what is sent by the permit does not wait.
+    ///
+    /// For an item that can only be had by taking it from somewhere: there it stays until it is sure to have a place.
+    ///
+    /// ```
+    /// use ropewalk::channel::{Receiver, Sender};
+    /// use ropewalk::{channel, task};
+    ///
+    /// /// Wherever it is cancelled, no item is lost.
+    /// fn relay(from: &Receiver<u32>, to: &Sender<u32>) -> Option<()> {
+    ///     loop {
+    ///         let permit = to.reserve().ok()?;
+    ///         permit.send(from.recv().ok()?).ok()?;
+    ///     }
+    /// }
+    ///
+    /// ropewalk::run(|| {
+    ///     let ((sender, from), (to, receiver)) = (channel::bounded(1), channel::bounded(1));
+    ///     task::spawn(move || relay(&from, &to));
+    ///     task::spawn(move || sender.send_all([1, 2, 3]));
+    ///     assert_eq!(receiver.iter().collect::<Vec<_>>(), [1, 2, 3]);
+    /// });
+    /// ```
+    ///
+    /// # Cancellation
+    ///
+    /// One that was given room before it was cancelled returns the permit.
+    ///
+    /// # Errors
+    ///
+    /// The channel is closed, or the wait was cancelled.
+    ///
+    /// # Panics
+    ///
+    /// In a rendezvous, which has no room. Outside of [`run`](crate::run).
+    #[track_caller]
+    pub fn reserve(&self) -> Result<Permit<'_, T>, SendError<()>> {
+        self.flow.reserve()?;
+        Ok(Permit::new(&self.flow))
+    }
+
+    /// Keeps room for an item, if there is some.
+    ///
+    /// # Errors
+    ///
+    /// There is no room, or the channel is closed.
+    ///
+    /// # Panics
+    ///
+    /// In a rendezvous, which has no room.
+    #[track_caller]
+    pub fn try_reserve(&self) -> Result<Permit<'_, T>, TrySendError<()>> {
+        self.flow.try_reserve()?;
+        Ok(Permit::new(&self.flow))
+    }
+
+    /// An arm that waits for room and keeps it, for [`select`](crate::select::select); it gives the [`Permit`].
+    ///
+    /// # Panics
+    ///
+    /// In a rendezvous, which has no room.
+    #[track_caller]
+    pub fn reserving(&self) -> Reserving<'_, T> {
+        Reserving::new(&self.flow)
+    }
+
     /// Closes the channel for all senders: what is underway can still be received.
     pub fn close(&self) {
         self.flow.close();
+    }
+
+    /// Waits until the channel is closed: until nobody receives any more, or somebody has closed it.
+    ///
+    /// So whoever makes items can stop before the next one is due.
+    ///
+    /// ```
+    /// use ropewalk::select::{Chosen, select};
+    /// use ropewalk::{channel, task, time};
+    /// use std::time::Duration;
+    ///
+    /// ropewalk::run(|| {
+    ///     let (sender, receiver) = channel::bounded::<u32>(1);
+    ///     let forecaster = task::spawn(move || {
+    ///         let tomorrow = time::sleeping(Duration::from_secs(86_400));
+    ///         matches!(select((sender.closing(), tomorrow)), Ok(Chosen::First(())))
+    ///     });
+    ///     drop(receiver);
+    ///     assert!(forecaster.join().unwrap());
+    /// });
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Cancelled`].
+    ///
+    /// # Panics
+    ///
+    /// Outside of [`run`](crate::run).
+    #[track_caller]
+    pub fn closed(&self) -> Result<(), Cancelled> {
+        self.flow.end.wait()
+    }
+
+    /// An arm that waits until the channel is closed, for [`select`](crate::select::select).
+    pub fn closing(&self) -> Closing<'_> {
+        Closing::of(&self.flow.end)
+    }
+
+    /// A sender that does not keep the channel open.
+    ///
+    /// For whoever receives and at times sends to itself: with a sender of its own it would wait for itself for ever.
+    ///
+    /// ```
+    /// use ropewalk::channel;
+    ///
+    /// let (sender, receiver) = channel::unbounded();
+    /// let weak = sender.downgrade();
+    /// weak.upgrade().unwrap().try_send(1).unwrap();
+    /// drop(sender);
+    /// assert!(weak.upgrade().is_none());
+    /// assert_eq!(receiver.try_iter().collect::<Vec<_>>(), [1]);
+    /// assert!(receiver.is_closed());
+    /// ```
+    pub fn downgrade(&self) -> WeakSender<T> {
+        WeakSender { flow: Rc::downgrade(&self.flow) }
+    }
+}
+
+impl<T> WeakSender<T> {
+    /// A sender, unless all have been dropped.
+    pub fn upgrade(&self) -> Option<Sender<T>> {
+        let flow = self.flow.upgrade().filter(|flow| flow.sender_count.get() > 0)?;
+        flow.sender_count.set(flow.sender_count.get() + 1);
+        Some(Sender { flow })
+    }
+}
+
+impl<T> Clone for WeakSender<T> {
+    fn clone(&self) -> WeakSender<T> {
+        WeakSender { flow: self.flow.clone() }
+    }
+}
+
+impl<T> fmt::Debug for WeakSender<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WeakSender")
     }
 }
 
@@ -166,9 +318,9 @@ macro_rules! both_ends {
                 self.len() == 0
             }
 
-            /// Whether there is no room for an item now.
+            /// Whether there is no room for an item now. A rendezvous always says so.
             pub fn is_full(&self) -> bool {
-                self.capacity().is_some_and(|capacity| self.len() >= capacity)
+                self.flow.is_full()
             }
 
             /// How many items can be underway; `None` if there is no limit.
@@ -178,7 +330,7 @@ macro_rules! both_ends {
 
             /// Whether nothing can be sent any more.
             pub fn is_closed(&self) -> bool {
-                self.flow.is_closed()
+                self.flow.end.has_come()
             }
 
             /// What is going on in the channel.
@@ -238,7 +390,7 @@ impl<T> Sending<'_, T> {
 
 impl<'a, T> Arm for Sending<'a, T> {
     type Output = Result<(), SendError<T>>;
-    type Place = Option<InLine<'a, (), T>>;
+    type Place = Option<InLine<'a, (), Offer<T>>>;
 
     #[inline]
     fn try_now(&mut self) -> Option<Self::Output> {
@@ -255,16 +407,16 @@ impl<'a, T> Arm for Sending<'a, T> {
     /// Once its item is gone it is never ready.
     #[inline]
     fn place(&mut self) -> Self::Place {
-        self.item.take().map(|item| self.flow.place_to_send(item))
+        self.item.take().map(|item| self.flow.place_to_send(Some(item)))
     }
 
     #[inline]
     fn end(&mut self, place: Self::Place) -> Option<Self::Output> {
-        let woken = place?.into_woken();
+        let woken = place?.into_woken(&self.flow.senders);
         match woken.value {
             Some(()) => Some(sent(woken)),
             None => {
-                self.item = woken.offer;
+                self.item = woken.offer.flatten();
                 None
             }
         }
@@ -307,7 +459,7 @@ impl<'a, T> Arm for Receiving<'a, T> {
 
     #[inline]
     fn end(&mut self, place: Self::Place) -> Option<Self::Output> {
-        place.into_woken().value.map(|item| item.ok_or(RecvError::Closed))
+        place.into_woken(&self.flow.receivers).value.map(|item| item.ok_or(RecvError::Closed))
     }
 
     fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -315,9 +467,11 @@ impl<'a, T> Arm for Receiving<'a, T> {
     }
 }
 
+impl<T> Copy for Receiving<'_, T> {}
+
 impl<T> Clone for Receiving<'_, T> {
     fn clone(&self) -> Self {
-        Receiving { flow: self.flow }
+        *self
     }
 }
 

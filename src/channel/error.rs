@@ -23,6 +23,10 @@ pub enum TrySendError<T> {
     Closed(T),
 }
 
+/// The item was not sent, for nobody will receive any more: here it is. What sends without waiting fails with this.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Closed<T>(pub T);
+
 /// Nothing was received.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RecvError {
@@ -40,6 +44,10 @@ pub enum TryRecvError {
     /// Nothing is left, and nothing will be sent any more.
     Closed,
 }
+
+/// So many items were overwritten before this receiver came to them: see [`broadcast::lossy`](super::broadcast::lossy).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Lagged(pub u64);
 
 impl<T> SendError<T> {
     /// What was to be sent.
@@ -90,6 +98,13 @@ impl<T> TrySendError<T> {
     }
 }
 
+impl<T> Closed<T> {
+    /// What was to be sent.
+    pub fn into_inner(self) -> T {
+        self.0
+    }
+}
+
 impl RecvError {
     /// Whether nothing will come any more.
     pub fn is_closed(&self) -> bool {
@@ -124,13 +139,21 @@ impl<T> fmt::Debug for TrySendError<T> {
     }
 }
 
-/// What those read who sent to a closed channel.
-const NOBODY_RECEIVES: &str = "the channel is closed: nobody receives";
+impl<T> fmt::Debug for Closed<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Closed(..)")
+    }
+}
+
+/// What those read who sent in vain. It is true of queues that are shut down, too.
+const NOTHING_GOES_IN: &str = "closed: nothing can be sent any more";
+/// What those read who received in vain.
+const NOTHING_COMES_OUT: &str = "closed: nothing is left, and nothing will come";
 
 impl<T> fmt::Display for SendError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            SendError::Closed(_) => f.write_str(NOBODY_RECEIVES),
+            SendError::Closed(_) => f.write_str(NOTHING_GOES_IN),
             SendError::Cancelled(cancelled, _) => cancelled.fmt(f),
         }
     }
@@ -139,8 +162,8 @@ impl<T> fmt::Display for SendError<T> {
 impl<T> fmt::Display for TrySendError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            TrySendError::Full(_) => "the channel is full",
-            TrySendError::Closed(_) => NOBODY_RECEIVES,
+            TrySendError::Full(_) => "full: there is no room now",
+            TrySendError::Closed(_) => NOTHING_GOES_IN,
         })
     }
 }
@@ -148,7 +171,7 @@ impl<T> fmt::Display for TrySendError<T> {
 impl fmt::Display for RecvError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            RecvError::Closed => f.write_str("the channel is closed: nobody sends"),
+            RecvError::Closed => f.write_str(NOTHING_COMES_OUT),
             RecvError::Cancelled(cancelled) => cancelled.fmt(f),
         }
     }
@@ -157,14 +180,31 @@ impl fmt::Display for RecvError {
 impl fmt::Display for TryRecvError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            TryRecvError::Empty => "the channel is empty",
-            TryRecvError::Closed => "the channel is closed: nobody sends",
+            TryRecvError::Empty => "empty: nothing is there now",
+            TryRecvError::Closed => NOTHING_COMES_OUT,
         })
+    }
+}
+
+impl<T> fmt::Display for Closed<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(NOTHING_GOES_IN)
+    }
+}
+
+impl fmt::Display for Lagged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            1 => f.write_str("1 item was overwritten before it was received"),
+            items => write!(f, "{items} items were overwritten before they were received"),
+        }
     }
 }
 
 impl<T> Error for SendError<T> {}
 impl<T> Error for TrySendError<T> {}
+impl<T> Error for Closed<T> {}
+impl Error for Lagged {}
 impl Error for RecvError {}
 impl Error for TryRecvError {}
 
@@ -174,22 +214,67 @@ impl From<Cancelled> for RecvError {
     }
 }
 
-/// A closed channel is a broken pipe.
+impl<T> From<Closed<T>> for SendError<T> {
+    fn from(Closed(item): Closed<T>) -> SendError<T> {
+        SendError::Closed(item)
+    }
+}
+
+impl<T> From<Closed<T>> for TrySendError<T> {
+    fn from(Closed(item): Closed<T>) -> TrySendError<T> {
+        TrySendError::Closed(item)
+    }
+}
+
+/// What is closed is a broken pipe.
+fn broken_pipe() -> io::Error {
+    io::Error::new(io::ErrorKind::BrokenPipe, NOTHING_GOES_IN)
+}
+
+/// What is closed is a broken pipe. The item is dropped.
 impl<T> From<SendError<T>> for io::Error {
     fn from(error: SendError<T>) -> io::Error {
         match error {
-            SendError::Closed(_) => io::Error::new(io::ErrorKind::BrokenPipe, NOBODY_RECEIVES),
+            SendError::Closed(_) => broken_pipe(),
             SendError::Cancelled(cancelled, _) => cancelled.into(),
         }
     }
 }
 
-/// A closed channel is an unexpected end of file.
+/// What is closed is a broken pipe, and what is full would block. The item is dropped.
+impl<T> From<TrySendError<T>> for io::Error {
+    fn from(error: TrySendError<T>) -> io::Error {
+        match error {
+            TrySendError::Closed(_) => broken_pipe(),
+            full => io::Error::new(io::ErrorKind::WouldBlock, full.to_string()),
+        }
+    }
+}
+
+/// What is closed is a broken pipe. The item is dropped.
+impl<T> From<Closed<T>> for io::Error {
+    fn from(_: Closed<T>) -> io::Error {
+        broken_pipe()
+    }
+}
+
+/// What is closed is an unexpected end of file.
 impl From<RecvError> for io::Error {
     fn from(error: RecvError) -> io::Error {
         match error {
             RecvError::Closed => io::Error::new(io::ErrorKind::UnexpectedEof, error),
             RecvError::Cancelled(cancelled) => cancelled.into(),
         }
+    }
+}
+
+/// What is closed is an unexpected end of file, and what is empty would block.
+impl From<TryRecvError> for io::Error {
+    fn from(error: TryRecvError) -> io::Error {
+        let kind = match error {
+            TryRecvError::Empty => io::ErrorKind::WouldBlock,
+            TryRecvError::Closed => io::ErrorKind::UnexpectedEof,
+        };
+        io::Error::new(kind, error)
     }
 }

@@ -108,6 +108,25 @@ impl<T> Elapsed<T> {
     pub fn into_inner(self) -> T {
         self.0
     }
+
+    /// Without what the work returned: an error that borrows nothing, for `?` in functions that return boxed errors.
+    ///
+    /// ```
+    /// use ropewalk::sync::Semaphore;
+    /// use ropewalk::{Elapsed, time};
+    /// use std::error::Error;
+    /// use std::time::Duration;
+    ///
+    /// fn call(limit: &Semaphore) -> Result<(), Box<dyn Error + Send + Sync>> {
+    ///     let _permit = time::timeout(Duration::from_secs(1), || limit.acquire()).map_err(Elapsed::forget)??;
+    ///     Ok(())
+    /// }
+    ///
+    /// ropewalk::run(|| call(&Semaphore::new(1))).unwrap();
+    /// ```
+    pub fn forget(self) -> Elapsed {
+        Elapsed(())
+    }
 }
 
 impl<T> fmt::Debug for Elapsed<T> {

@@ -102,11 +102,17 @@ impl Builder {
     }
 
     fn shape(&self) -> io::Result<Shape> {
+        Ok(self.own_shape()?.unwrap_or_else(Shape::of_default))
+    }
+
+    /// The shape that was asked for.
+    pub(super) fn own_shape(&self) -> io::Result<Option<Shape>> {
         let (size, guard) = (self.stack_size_bytes, self.guard_size_bytes);
         if size.is_none() && guard.is_none() {
-            return Ok(Shape::of_default());
+            return Ok(None);
         }
         Shape::new(size.unwrap_or_else(stack::default_size), guard.unwrap_or(stack::DEFAULT_GUARD_SIZE))
+            .map(Some)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error.to_string()))
     }
 }

@@ -24,7 +24,7 @@ use std::panic::{self, AssertUnwindSafe, Location};
 use std::{ptr, thread};
 
 use super::builder::Builder;
-use super::handoff::{Closing, Handoff, Port};
+use super::handoff::{Closing, Handoff, Outlet, Port};
 use super::switch::{Fiber, Parent, Turn};
 use super::yielder::Yielder;
 use crate::stack::{self, Label, LabelKind};
@@ -106,6 +106,10 @@ impl<Y, S, R> Engine<Y, S, R> {
 
     pub(super) fn name(&self) -> Option<&str> {
         self.options.as_ref()?.name_text()
+    }
+
+    pub(super) fn options(&self) -> Option<&Builder> {
+        self.options.as_deref()
     }
 
     pub(super) fn delegates(&self) -> bool {
@@ -272,6 +276,15 @@ impl<Y, S, R> Engine<Y, S, R> {
         drop(self.body.take());
     }
 
+    /// The body, of a generator that was never started. It is closed then.
+    pub(super) fn take_body(&self) -> Option<Body<Y, S, R>> {
+        if self.state.get() != State::Created {
+            return None;
+        }
+        self.state.set(State::Closed);
+        self.body.take()
+    }
+
     /// Keeps the value of a return for [`take_return`](Engine::take_return).
     pub(super) fn keep_return(&self, value: R) {
         self.returned.set(Some(value));
@@ -293,6 +306,25 @@ impl<Y, S, R> Engine<Y, S, R> {
         debug_assert_eq!(self.state.get(), State::Suspended);
         // The fiber is not dropped, here or with the engine: that is all it takes.
         self.state.set(State::Closed);
+    }
+}
+
+/// Runs a body on the stack of whoever calls this; its yields go to `outlet`. `None` if it was unwound because its items were
+/// not wanted any more.
+///
+/// # Panics
+///
+/// With the panic of the body.
+pub(super) fn run_in_place<Y, S, R>(body: Body<Y, S, R>, outlet: Outlet<'_, Y, S>) -> Option<R> {
+    let yielder = Yielder::new();
+    yielder.own.set_in_place();
+    // SAFETY: the body gets at its port only through its `Yielder`, whose borrow ends with the body. All three stay where
+    // they are until then.
+    yielder.open(unsafe { Port::to_outlet(&yielder.own, &outlet) });
+    match panic::catch_unwind(AssertUnwindSafe(|| body(&yielder))) {
+        Ok(value) => Some(value),
+        Err(payload) if yielder.port().exits_with(&*payload) => None,
+        Err(payload) => panic::resume_unwind(payload),
     }
 }
 

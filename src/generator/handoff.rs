@@ -4,6 +4,9 @@
 //! a body yields: its own, or if another generator started it to stand in, that one's port. So an item that comes out of
 //! a chain of delegations is switched once, straight from the innermost body to whoever resumed the outermost.
 //!
+//! A body that runs *in place*, on the stack of whoever runs it, has a handoff in that one's frame, and a port that leads to an
+//! *outlet*: a function that takes the item, and returns when the body is to go on.
+//!
 //! Invariants:
 //! - Whoever resumes a suspended generator leaves a value in its handoff first, or says that it is being closed. The
 //!   body takes the value as soon as it wakes.
@@ -43,12 +46,26 @@ pub(super) enum Closing {
     Forced,
 }
 
+/// What became of an item of a body that runs in place.
+pub(crate) enum Passed<S> {
+    /// It was taken: the body goes on with this.
+    On(S),
+    /// Nobody wants another: the body is to end.
+    Unwanted,
+    /// The body cannot yield from where it is: in a callback, or in another task.
+    Misplaced,
+}
+
+/// Where the items go of a body that runs in place.
+pub(crate) type Outlet<'a, Y, S> = &'a dyn Fn(Y) -> Passed<S>;
+
 /// Lies on the generator's stack for as long as its body runs.
 pub(super) struct Handoff<S> {
     /// Holds a value from a resume until the body wakes.
     sent: UnsafeCell<MaybeUninit<S>>,
     closing: Cell<Closing>,
-    /// That of the last resume: see [`mark`].
+    /// That of the last resume: see [`mark`]. In place, the address of the handoff, which nobody's mark is: whoever finds
+    /// that the marks differ looks whether there is an outlet, and nobody else has to.
     mark: Cell<Mark>,
     /// Whether whoever resumed the generator is unwinding. Only then is it looked at, and only then is it written.
     resumer_unwinds: Cell<bool>,
@@ -83,6 +100,19 @@ impl<S> Handoff<S> {
             exit: Cell::new(None),
             abandoned: Cell::new(false),
         }
+    }
+
+    /// Says that the body runs in place. The handoff stays where it is from now on.
+    pub(super) fn set_in_place(&self) {
+        self.mark.set(self.own_mark());
+    }
+
+    fn own_mark(&self) -> Mark {
+        Mark(ptr::from_ref(self).cast())
+    }
+
+    fn is_in_place(&self) -> bool {
+        self.mark.get() == self.own_mark()
     }
 
     /// Leaves a value for the body; the resume comes next.
@@ -172,6 +202,14 @@ impl<Y, S> Port<Y, S> {
         Port { handoff, parent }
     }
 
+    /// # Safety
+    ///
+    /// As for [`to`](Port::to); the handoff must be that of a body that runs in place, for as long as both are there.
+    pub(super) unsafe fn to_outlet(handoff: &Handoff<S>, outlet: &Outlet<'_, Y, S>) -> Port<Y, S> {
+        debug_assert!(handoff.is_in_place());
+        Port { handoff, parent: ptr::from_ref(outlet).cast() }
+    }
+
     #[inline(always)]
     fn handoff(&self) -> &Handoff<S> {
         // SAFETY: the generator that owns the handoff runs (see `to`), so its first frame is alive.
@@ -201,7 +239,7 @@ impl<Y, S> Port<Y, S> {
             return Order::Refused;
         }
         if self.handoff().mark.get() != mark::current() {
-            out_of_a_scope();
+            return self.pass_to_outlet(value);
         }
         // SAFETY: the generator runs, and this code on its stack or on one resumed from it: see `to`, and for a port
         // that another task borrows, `mark`.
@@ -211,6 +249,35 @@ impl<Y, S> Port<Y, S> {
             Closing::No => Order::Value(unsafe { (*self.handoff().sent.get()).assume_init_read() }),
             Closing::Asked => Order::Exit,
             Closing::Forced => Order::ForcedExit,
+        }
+    }
+
+    /// Hands `value` to the outlet of a body that runs in place.
+    ///
+    /// # Panics
+    ///
+    /// Where there is none: then this is a yield out of a scope.
+    #[cold]
+    #[inline(never)]
+    #[track_caller]
+    fn pass_to_outlet(self, value: Y) -> Order<S> {
+        if !self.handoff().is_in_place() {
+            out_of_a_scope();
+        }
+        // SAFETY: a port to such a handoff was made by `to_outlet`, or is a copy of that one, and has its types. The frame in
+        // which the outlet lies is there while the body runs.
+        let outlet = unsafe { *self.parent.cast::<Outlet<'_, Y, S>>() };
+        match outlet(value) {
+            Passed::On(sent) => Order::Value(sent),
+            Passed::Misplaced => out_of_a_scope(),
+            Passed::Unwanted => match self.handoff().closing.replace(Closing::Forced) {
+                Closing::No => {
+                    self.handoff().closing.set(Closing::Asked);
+                    Order::Exit
+                }
+                // It was told before, and yields all the same.
+                Closing::Asked | Closing::Forced => Order::ForcedExit,
+            },
         }
     }
 
@@ -226,6 +293,10 @@ impl<Y, S> Port<Y, S> {
             self.handoff().exit.set(Some(alive.clone()));
             panic::resume_unwind(Box::new(ExitPayload { alive }))
         }
+        assert!(
+            !self.handoff().is_in_place(),
+            "a generator in a task of its own was stopped in a plain yield_, which panic = \"abort\" forbids to unwind: use try_yield"
+        );
         if self.handoff().mark.get() != mark::current() {
             out_of_a_scope();
         }

@@ -23,17 +23,19 @@ mod scope;
 pub(crate) mod switch;
 mod yielder;
 
-use std::fmt;
 use std::panic::{self, Location};
+use std::{fmt, io};
 
 pub use builder::Builder;
 pub use engine::State;
 use engine::{Body, Engine, Outcome};
-use handoff::{Closing, Port};
+pub(crate) use handoff::Passed;
+use handoff::{Closing, Outlet, Port};
 pub use scope::{Scope, scope};
 pub use yielder::Yielder;
 
 use crate::error::{CloseError, SendError, StartError, ThrowError};
+use crate::stack::Shape;
 
 /// A function that can stop at a yield, hand out a value and be sent another.
 ///
@@ -291,6 +293,34 @@ impl<Y, S, R> Generator<Y, S, R> {
     /// The name that a [`Builder`] gave it.
     pub fn name(&self) -> Option<&str> {
         self.engine.name()
+    }
+
+    /// Runs the body of a generator that was never started where this is called, on this very stack. Each yield calls
+    /// `outlet`, and returns when that does: nothing is suspended but what waits in there. So scopes may be open.
+    ///
+    /// `None` if the body was unwound because its items were not wanted any more.
+    ///
+    /// # Errors
+    ///
+    /// The generator has been started: here it is.
+    ///
+    /// # Panics
+    ///
+    /// With the panic of the body.
+    pub(crate) fn run_in_place(self, outlet: Outlet<'_, Y, S>) -> Result<Option<R>, Self> {
+        match self.engine.take_body() {
+            Some(body) => Ok(engine::run_in_place(body, outlet)),
+            None => Err(self),
+        }
+    }
+
+    /// The stack that it is to have, if it was asked for one.
+    ///
+    /// # Errors
+    ///
+    /// There is none of that size.
+    pub(crate) fn shape(&self) -> io::Result<Option<Shape>> {
+        self.engine.options().map_or(Ok(None), Builder::own_shape)
     }
 
     /// Keeps the value of a return for [`take_return`](Generator::take_return). The state must be `Closed`.

@@ -50,7 +50,7 @@ use crate::error::Cancelled;
 ///     }
 ///
 ///     fn end(&mut self, place: Self::Place) -> Option<()> {
-///         place.into_woken().value
+///         place.into_woken(&self.0.waiting).value
 ///     }
 ///
 ///     fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -84,7 +84,10 @@ pub trait Arm {
     /// Does it, if that needs no waiting. It must not wait, nor pass those who do.
     fn try_now(&mut self) -> Option<Self::Output>;
 
-    /// Where to wait for it.
+    /// Where to wait for it: a new place for each wait.
+    ///
+    /// Nothing may happen in here that another arm of the same wait could be waiting for: they have been tried already, and
+    /// do not stand in their lines yet.
     fn place(&mut self) -> Self::Place;
 
     /// The wait has ended. If this is what it was granted by, gives what that has brought; else takes back what lies in the place.
@@ -242,6 +245,9 @@ pub fn wait_as<A: Arm>(what: &'static str, arm: &mut A) -> Result<A::Output, Can
         if let Some(output) = wait_once(what, arm, Location::caller())? {
             return Ok(output);
         }
+        // It may have been granted without having waited, and again and again. If it was cancelled meanwhile the next wait
+        // fails: not before what was woken for has been tried for, and not at all if that is there.
+        park::share_thread();
     }
 }
 
@@ -259,9 +265,13 @@ fn wait_once<A: Arm>(
     arm: &mut A,
     at: &'static Location<'static>,
 ) -> Result<Option<A::Output>, Cancelled> {
-    let (core, task) = park::whoever_waits()?;
     let place = Some(arm.place());
     let mut entered = Entered { arm, place };
+    // Not before: in an arm of the user's, a generator may have been suspended and gone on in another task.
+    let (core, task) = match park::whoever_waits() {
+        Ok(found) => found,
+        Err(cancelled) => return entered.end().map_or(Err(cancelled), |output| Ok(Some(output))),
+    };
     let outcome = {
         let shown = Shown(&*entered.arm);
         let holder = || shown.0.holder();
@@ -270,12 +280,12 @@ fn wait_once<A: Arm>(
         // SAFETY: the task runs, and this is its code. The place stays where it is until it has been left.
         unsafe { park_in(place, core, task, &why, at) }
     };
-    match entered.end() {
-        None if outcome == Outcome::Cancelled => {
-            // SAFETY: the task runs.
-            Err(unsafe { park::cancelled() })
-        }
-        ended => Ok(ended),
+    // Asked before the arm ends, for the same reason.
+    // SAFETY: the task runs.
+    let failed = (outcome == Outcome::Cancelled).then(|| unsafe { park::cancelled() });
+    match (entered.end(), failed) {
+        (None, Some(cancelled)) => Err(cancelled),
+        (ended, _) => Ok(ended),
     }
 }
 
@@ -298,7 +308,10 @@ pub(super) unsafe fn park_in<P: sealed::Place>(
         let hot = park::hot(task);
         let wait = park::begin(task);
         let void = Void(hot);
-        place.enter(&Sleeper { core, task, wait });
+        let sleeper = Sleeper { core, task, wait };
+        // User's code runs when the task stands in all of its lines: what it gives to one of them is not overlooked.
+        place.enter(&sleeper);
+        place.register(&sleeper);
         // Cancelled while it was arranged: nobody would come to say so.
         if (*park::current_branch()).effective().is_some() && hot.outcome.get() == Outcome::Waiting {
             hot.outcome.set(Outcome::Cancelled);
@@ -310,7 +323,7 @@ pub(super) unsafe fn park_in<P: sealed::Place>(
     }
 }
 
-/// A place that has been entered, and is given back to its arm; also if another part of it panics while it is.
+/// A place that may have been entered, and is given back to its arm; also if another part of it panics while it is.
 struct Entered<'a, A: Arm> {
     arm: &'a mut A,
     place: Option<A::Place>,

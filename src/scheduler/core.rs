@@ -289,7 +289,8 @@ impl Core {
             }
             hot.outcome.set(match hot.cancel.get() {
                 Cancel::Never => return,
-                Cancel::Ends => Outcome::Cancelled,
+                Cancel::EndsAtLast if !self.is_past_shields() => return,
+                Cancel::Ends | Cancel::EndsAtLast => Outcome::Cancelled,
                 Cancel::Asks => Outcome::Asked,
             });
             self.make_ready(task, hot);

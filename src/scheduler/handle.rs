@@ -205,6 +205,14 @@ impl<T> Handle<T> {
         unsafe { Branch::cancel(&raw const record.branch, core, Reason::Requested) }
     }
 
+    /// Nobody waits for the task, which was told to end: if it is still there when the first task ends, that is no news.
+    pub(crate) fn dismiss(&self) {
+        let record = self.task.record();
+        if record.state.get() != State::Ended {
+            record.extras_mut(|extras| extras.is_dismissed = true);
+        }
+    }
+
     /// Whether the task has ended without a value: it panicked, never ran, or its scope has its error.
     pub fn has_failed(&self) -> bool {
         let record = self.task.record();
@@ -277,7 +285,7 @@ impl<'a, T> Arm for Joining<'a, T> {
     }
 
     fn end(&mut self, place: Self::Place) -> Option<Self::Output> {
-        place.into_woken().value.and_then(|()| self.handle.try_result())
+        place.into_woken(&self.handle.task.record().joiners).value.and_then(|()| self.handle.try_result())
     }
 
     fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -51,6 +51,8 @@ pub(super) enum Cancel {
     Ends,
     /// Wakes the task, which then takes the wait back, or waits on.
     Asks,
+    /// Nothing, until shields keep nothing out any more; then it ends it.
+    EndsAtLast,
 }
 
 /// What to do when it is resumed.

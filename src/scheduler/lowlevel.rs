@@ -46,12 +46,15 @@
 pub use super::arm::{Arm, Map, wait, wait_as};
 pub use super::cancel::shield;
 pub use super::chance::random;
+pub use super::cross::{
+    CrossError, CrossLine, CrossTicket, CrossWait, CrossWaiter, cross_may_wait, cross_park, cross_park_for,
+};
 pub use super::held::Held;
 pub use super::info::{TaskInfo, TaskState, current_id};
-pub use super::park::may_wait;
+pub use super::park::{may_wait, will_wait};
 pub use super::place::{AtTime, ByTicket, InLine, Place, Register, Woken};
 pub use super::record::TaskId;
 pub use super::remote::{Gone, Remote, RemoteTask, RemoteTicket, remote};
-pub use super::ticket::{Ticket, Undo, park};
-pub use super::wait_list::WaitList;
+pub use super::ticket::{Ticket, Undo, park, without_waiting};
+pub use super::wait_list::{Next, WaitList};
 pub use super::why::Why;

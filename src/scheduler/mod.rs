@@ -10,6 +10,7 @@ mod cancel;
 mod cells;
 mod chance;
 mod core;
+mod cross;
 mod door;
 mod frame;
 mod handle;

@@ -164,6 +164,22 @@ pub(super) unsafe fn park_at(
     }
 }
 
+/// The task's wait goes on, for another reason, and is not cut short any more.
+///
+/// # Safety
+///
+/// `task` must be parked in a wait that is undecided. `why` must stay where it is until that has returned.
+pub(super) unsafe fn send_on(core: &Core, task: *const Record, why: *const Why<'static>) {
+    // SAFETY: parked, says the caller.
+    unsafe {
+        debug_assert_eq!((*task).state.get(), State::Parked);
+        let hot = hot(task);
+        hot.why.set(why);
+        hot.since.set(core.seen());
+        hot.cancel.set(Cancel::EndsAtLast);
+    }
+}
+
 /// # Safety
 ///
 /// `task` must be running.
@@ -296,19 +312,31 @@ pub fn may_wait() -> Result<(), Cancelled> {
     Ok(())
 }
 
+/// Begins something that will wait, whatever it finds: fails where a wait would, and does not let others run before.
+///
+/// For what has to do something first which a wait that fails must not have done, such as to give back a lock.
+///
+/// # Errors
+///
+/// [`Cancelled`], as a wait would.
+///
+/// # Panics
+///
+/// Outside of [`run`](crate::run).
+#[inline]
+#[track_caller]
+pub fn will_wait() -> Result<(), Cancelled> {
+    whoever_waits()?;
+    Ok(())
+}
+
 #[cold]
 #[inline(never)]
 #[track_caller]
 fn let_others(core: &Core, task: *const Record) -> Result<(), Cancelled> {
     // SAFETY: the task runs.
     unsafe {
-        let now = match &core.chance {
-            // Any moment at which it could happen is one of the schedules.
-            Some(chance) => chance.below(4) == 0,
-            None => true,
-        };
-        if now {
-            yield_(core, task);
+        if give_way(core, task) {
             if let Some(reason) = (*current_branch()).effective() {
                 note_failure(core, task);
                 return Err(Cancelled::new(reason));
@@ -316,6 +344,43 @@ fn let_others(core: &Core, task: *const Record) -> Result<(), Cancelled> {
         }
     }
     Ok(())
+}
+
+/// Lets others run; with a seed, if chance says so. Says whether they have.
+///
+/// # Safety
+///
+/// `task` must be running.
+unsafe fn give_way(core: &Core, task: *const Record) -> bool {
+    let now = match &core.chance {
+        // Any moment at which it could happen is one of the schedules.
+        Some(chance) => chance.below(4) == 0,
+        None => true,
+    };
+    if now {
+        // SAFETY: running, says the caller.
+        unsafe { yield_(core, task) };
+    }
+    now
+}
+
+/// Lets others run now and then, as [`may_wait`] does, in the middle of something that has been waited for already. So it
+/// does not fail: that is for the next wait, if there is one.
+pub(super) fn share_thread() {
+    let task = here::task();
+    if task.is_null() || thread::panicking() {
+        return;
+    }
+    // SAFETY: there is a task, so there is its scheduler; it runs.
+    unsafe {
+        let (core, hot) = (&*here::core(), hot(task));
+        match hot.share.get() {
+            share if share > 0 && core.chance.is_none() => hot.share.set(share - 1),
+            _ => {
+                give_way(core, task);
+            }
+        }
+    }
 }
 
 /// As [`yield_now`], where a cancellation is to be seen.

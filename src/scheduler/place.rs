@@ -8,6 +8,10 @@
 #![allow(unsafe_code)]
 
 use std::cell::Cell;
+use std::mem::ManuallyDrop;
+use std::panic::{self, AssertUnwindSafe};
+use std::ptr;
+use std::thread;
 use std::time::Instant;
 
 use super::core::{Core, Target};
@@ -19,7 +23,7 @@ use super::timers::TimerKey;
 use super::wait_list::{WaitList, Waiter};
 use crate::clock::Nanos;
 
-/// Where an [`Arm`](super::lowlevel::Arm) waits. It is made by the arm, used by the wait, and given back to the arm.
+/// Where an [`Arm`](super::lowlevel::Arm) waits. It is made by the arm, used by one wait, and given back to the arm.
 ///
 /// There are three kinds, [`InLine`], [`AtTime`] and [`ByTicket`]; tuples, arrays and boxed slices of places; and an `Option`
 /// of one, where `None` waits for ever.
@@ -48,6 +52,14 @@ pub(super) mod sealed {
         /// that wait.
         unsafe fn enter(&self, sleeper: &Sleeper);
 
+        /// The part of entering that runs user's code, when all places of the wait have been entered.
+        ///
+        /// # Safety
+        ///
+        /// As for [`enter`](Place::enter), after it.
+        #[inline(always)]
+        unsafe fn register(&self, _sleeper: &Sleeper) {}
+
         /// # Safety
         ///
         /// In the task that entered it, when its wait is decided.
@@ -59,6 +71,20 @@ pub(super) mod sealed {
 pub struct InLine<'a, T, O = ()> {
     line: &'a WaitList<T, O>,
     waiter: Waiter<T, O>,
+}
+
+#[cold]
+#[inline(never)]
+#[track_caller]
+fn not_in_this_line() -> ! {
+    panic!("this place is in another line: an arm ends with a place of its own")
+}
+
+/// What the first wait has left in it would be dropped, or be missing, where somebody wakes the second.
+#[cold]
+#[inline(never)]
+fn used_twice() -> ! {
+    panic!("this place has been waited in: an arm makes a new one for each wait")
 }
 
 /// What became of a waiter in a [`WaitList`] with offers.
@@ -77,10 +103,22 @@ impl<'a, T, O> InLine<'a, T, O> {
         InLine { line, waiter: Waiter::new(offer) }
     }
 
-    /// What became of it.
+    /// What became of it. `line` is that which it is a place in: an arm that asks is not deceived by who wraps it up.
+    ///
+    /// # Panics
+    ///
+    /// When it is a place in another line.
     #[inline(always)]
-    pub fn into_woken(self) -> Woken<T, O> {
-        self.waiter.take_woken()
+    #[track_caller]
+    pub fn into_woken(self, line: &WaitList<T, O>) -> Woken<T, O> {
+        // It is in no line any more, and what is in it is taken out: nothing is left to drop.
+        let this = ManuallyDrop::new(self);
+        debug_assert!(!this.waiter.is_linked());
+        let woken = this.waiter.take_woken();
+        if !ptr::eq(this.line, line) {
+            not_in_this_line();
+        }
+        woken
     }
 }
 
@@ -88,6 +126,9 @@ impl<'a, T, O> InLine<'a, T, O> {
 unsafe impl<T, O> sealed::Place for InLine<'_, T, O> {
     #[inline(always)]
     unsafe fn enter(&self, sleeper: &Sleeper) {
+        if self.waiter.was_linked() {
+            used_twice();
+        }
         // SAFETY: it stays where it is, says the caller.
         unsafe { self.line.link(&self.waiter, sleeper.task, sleeper.wait) };
     }
@@ -161,7 +202,9 @@ impl AtTime {
 // SAFETY: only a timer points to it, which is taken back by both.
 unsafe impl sealed::Place for AtTime {
     unsafe fn enter(&self, sleeper: &Sleeper) {
-        self.sleeper.set(Some(*sleeper));
+        if self.sleeper.replace(Some(*sleeper)).is_some() {
+            used_twice();
+        }
         // SAFETY: there is a scheduler while its task runs.
         let core = unsafe { &*sleeper.core };
         self.timer.set(Some(core.timers().set(self.deadline, Target::Ring(self))));
@@ -245,14 +288,33 @@ pub trait Register {
 /// A wait for a [`Ticket`] to be spent.
 pub struct ByTicket<R: Register> {
     with: R,
-    is_entered: Cell<bool>,
+    was_entered: Cell<bool>,
+    is_registered: Cell<bool>,
     slot: Slot<R::Value>,
 }
 
 impl<R: Register> ByTicket<R> {
     /// A wait for the ticket that will be registered `with` this.
     pub fn new(with: R) -> ByTicket<R> {
-        ByTicket { with, is_entered: Cell::new(false), slot: Cell::new(None) }
+        ByTicket {
+            with,
+            was_entered: Cell::new(false),
+            is_registered: Cell::new(false),
+            slot: Cell::new(None),
+        }
+    }
+
+    /// What it was made with. It is for whoever made it, and for nobody who is only lent the arm: it could be registered again.
+    pub(crate) fn with(&self) -> &R {
+        &self.with
+    }
+
+    /// Whether its ticket is what ended the wait.
+    pub fn was_spent(&self) -> bool {
+        let value = self.slot.take();
+        let was_spent = value.is_some();
+        self.slot.set(value);
+        was_spent
     }
 
     /// What the ticket was spent with, if it was.
@@ -261,19 +323,28 @@ impl<R: Register> ByTicket<R> {
     }
 
     fn take_back(&self) {
-        let value = self.slot.take();
-        let was_spent = value.is_some();
-        self.slot.set(value);
-        if self.is_entered.replace(false) && !was_spent {
-            without_waiting(|| self.with.undo());
+        if self.is_registered.replace(false) && !self.was_spent() {
+            let undo = || without_waiting(|| self.with.undo());
+            if thread::panicking() {
+                // As may be because another one panicked as it was undone. A second panic would end the process.
+                panic::catch_unwind(AssertUnwindSafe(undo)).unwrap_or_else(super::unhandled_panic);
+            } else {
+                undo();
+            }
         }
     }
 }
 
 // SAFETY: a ticket looks at the slot only while its wait is open; the wait is decided before the place goes.
 unsafe impl<R: Register> sealed::Place for ByTicket<R> {
-    unsafe fn enter(&self, sleeper: &Sleeper) {
-        self.is_entered.set(true);
+    unsafe fn enter(&self, _: &Sleeper) {
+        if self.was_entered.replace(true) {
+            used_twice();
+        }
+    }
+
+    unsafe fn register(&self, sleeper: &Sleeper) {
+        self.is_registered.set(true);
         // SAFETY: the sleeper runs, says the caller; the slot is in this place, which stays.
         let ticket = unsafe { Ticket::new(sleeper.task, sleeper.wait, &self.slot) };
         without_waiting(|| self.with.register(ticket));
@@ -301,6 +372,14 @@ unsafe impl<P: sealed::Place> sealed::Place for Option<P> {
     }
 
     #[inline]
+    unsafe fn register(&self, sleeper: &Sleeper) {
+        if let Some(place) = self {
+            // SAFETY: as the caller says.
+            unsafe { place.register(sleeper) };
+        }
+    }
+
+    #[inline]
     unsafe fn leave(&self) {
         if let Some(place) = self {
             // SAFETY: as the caller says.
@@ -316,6 +395,15 @@ unsafe impl<P: sealed::Place> sealed::Place for Option<P> {
 unsafe fn enter_all<P: sealed::Place>(places: &[P], sleeper: &Sleeper) {
     // SAFETY: as the caller says.
     places.iter().for_each(|place| unsafe { place.enter(sleeper) });
+}
+
+/// # Safety
+///
+/// As for [`sealed::Place::register`], of each.
+#[inline]
+unsafe fn register_all<P: sealed::Place>(places: &[P], sleeper: &Sleeper) {
+    // SAFETY: as the caller says.
+    places.iter().for_each(|place| unsafe { place.register(sleeper) });
 }
 
 /// # Safety
@@ -336,6 +424,12 @@ unsafe impl<P: sealed::Place, const N: usize> sealed::Place for [P; N] {
     }
 
     #[inline]
+    unsafe fn register(&self, sleeper: &Sleeper) {
+        // SAFETY: as the caller says.
+        unsafe { register_all(self, sleeper) };
+    }
+
+    #[inline]
     unsafe fn leave(&self) {
         // SAFETY: as the caller says.
         unsafe { leave_all(self) };
@@ -348,6 +442,12 @@ unsafe impl<P: sealed::Place> sealed::Place for Box<[P]> {
     unsafe fn enter(&self, sleeper: &Sleeper) {
         // SAFETY: as the caller says.
         unsafe { enter_all(self, sleeper) };
+    }
+
+    #[inline]
+    unsafe fn register(&self, sleeper: &Sleeper) {
+        // SAFETY: as the caller says.
+        unsafe { register_all(self, sleeper) };
     }
 
     #[inline]
@@ -365,6 +465,12 @@ macro_rules! tuples {
             unsafe fn enter(&self, sleeper: &Sleeper) {
                 // SAFETY: as the caller says.
                 unsafe { $(self.$index.enter(sleeper);)+ }
+            }
+
+            #[inline]
+            unsafe fn register(&self, sleeper: &Sleeper) {
+                // SAFETY: as the caller says.
+                unsafe { $(self.$index.register(sleeper);)+ }
             }
 
             #[inline]

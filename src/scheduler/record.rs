@@ -116,6 +116,8 @@ pub(super) struct Extras {
     pub(super) held: u32,
     /// In debug mode: the error that it returned, until somebody takes its result.
     pub(super) error: Option<String>,
+    /// It was told to end, and whoever told it does not wait: no news if it is still there.
+    pub(super) is_dismissed: bool,
 }
 
 #[repr(C)]
@@ -521,7 +523,8 @@ impl Record {
 
 impl Extras {
     pub(super) fn none() -> Box<Extras> {
-        Box::new(Extras { name: None, shape: None, locals: Locals::default(), held: 0, error: None })
+        let locals = Locals::default();
+        Box::new(Extras { name: None, shape: None, locals, held: 0, error: None, is_dismissed: false })
     }
 }
 

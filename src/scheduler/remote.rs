@@ -332,7 +332,8 @@ impl<T: Send + 'static> Ticket<T> {
 }
 
 impl<T: Send + 'static> RemoteTicket<T> {
-    /// Ends the wait, if it is still open when the message arrives: it returns `value`.
+    /// Ends the wait, if it is still open when the message arrives: it returns `value`. Under the runtime that the wait is of,
+    /// that is at once.
     ///
     /// # Errors
     ///
@@ -346,15 +347,35 @@ impl<T: Send + 'static> RemoteTicket<T> {
                 let _ = ticket.wake(value);
             }
         };
+        if self.is_at_home() {
+            spend();
+            return Ok(());
+        }
         self.remote.post(spend).map_err(RemoteError::from)
+    }
+}
+
+impl<T> RemoteTicket<T> {
+    /// Whether this is the thread, and the runtime, of the wait: then there is no need for the door.
+    fn is_at_home(&self) -> bool {
+        here::lend_core().is_some_and(|core| Arc::ptr_eq(core.gate(), &self.remote.gate))
+    }
+
+    /// Whether both are of waits under the same runtime.
+    pub(super) fn is_beside(&self, other: &RemoteTicket<T>) -> bool {
+        Arc::ptr_eq(&self.remote.gate, &other.remote.gate)
     }
 }
 
 impl<T> Drop for RemoteTicket<T> {
     fn drop(&mut self) {
-        if let Some(key) = self.key {
+        let Some(key) = self.key else { return };
+        let let_go = move || drop(here::need_core().give_up(key));
+        if self.is_at_home() {
+            let_go();
+        } else {
             // If the runtime is gone, so is the ticket.
-            let _ = self.remote.post(move || drop(here::need_core().give_up(key)));
+            let _ = self.remote.post(let_go);
         }
     }
 }

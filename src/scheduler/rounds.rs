@@ -16,7 +16,6 @@ use super::here;
 use super::place::AtTime;
 use super::record::{Record, State};
 use super::remote::Message;
-use super::timers::Timers;
 use super::unhandled::Problem;
 use crate::clock::NEVER;
 use crate::error::Reason;
@@ -185,7 +184,10 @@ impl Core {
     pub(super) fn first_task_ends(&self) {
         self.ending.set(true);
         for (task, _) in super::info::tasks(self) {
-            self.unhandled(Some(task.record()), Problem::Leftover);
+            let record = task.record();
+            if !record.with_extras(|extras| extras.is_some_and(|extras| extras.is_dismissed)) {
+                self.unhandled(Some(record), Problem::Leftover);
+            }
         }
         // SAFETY: the trunk is a field of this.
         unsafe { Branch::cancel(&self.trunk, self, Reason::Shutdown) };
@@ -209,7 +211,7 @@ impl Core {
 
     /// Callbacks that never came to be due, and what other threads never asked for. False if there was nothing.
     fn drop_leftovers(&self) -> bool {
-        let timers = std::mem::replace(&mut *self.timers.borrow_mut(), Timers::new());
+        let timers = self.timers.borrow_mut().take();
         let kept = self.kept.take();
         let any = !timers.is_empty() || !kept.is_empty();
         self.outside(|| drop(timers));

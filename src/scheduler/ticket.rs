@@ -8,13 +8,17 @@
 
 use std::cell::Cell;
 use std::fmt;
+use std::panic::Location;
+use std::time::Duration;
 
+use super::cross::CrossError;
+use super::frame::{FrameKind, with_frame};
 use super::here;
 use super::hot::{Cancel, Outcome};
 use super::park::{self, Slot};
 use super::record::{Record, TaskId, TaskRef};
 use super::why::Why;
-use crate::error::Cancelled;
+use crate::error::{Cancelled, Reason};
 use crate::generator::mark::{self, Mark};
 
 /// The right to wake one wait of one task, with a value.
@@ -127,6 +131,17 @@ pub fn park<T>(
     register: impl FnOnce(Ticket<T>),
     undo: impl FnOnce() -> Undo,
 ) -> Result<T, Cancelled> {
+    park_at(Location::caller(), why, register, undo)
+}
+
+/// As [`park`], for whoever knows better than the call where the program waits.
+#[track_caller]
+fn park_at<T>(
+    at: &'static Location<'static>,
+    why: &Why<'_>,
+    register: impl FnOnce(Ticket<T>),
+    undo: impl FnOnce() -> Undo,
+) -> Result<T, Cancelled> {
     let (core, task) = park::whoever_waits()?;
     let slot: Slot<T> = Cell::new(None);
     // SAFETY: the task runs, and this is its code; between here and the end of the wait it is in no other.
@@ -141,13 +156,13 @@ pub fn park<T>(
         if cancelled && hot.outcome.get() == Outcome::Waiting {
             hot.outcome.set(Outcome::Asked);
         }
-        let mut outcome = park::park(core, task, why, Cancel::Asks);
+        let mut outcome = park::park_at(core, task, why, at, Cancel::Asks);
         if outcome == Outcome::Asked {
             let undone = without_waiting(undo);
             outcome = hot.outcome.get();
             if outcome == Outcome::Asked && undone == Undo::Later {
                 hot.outcome.set(Outcome::Waiting);
-                outcome = park::park(core, task, why, Cancel::Never);
+                outcome = park::park_at(core, task, why, at, Cancel::Never);
             }
         }
         match slot.take() {
@@ -161,6 +176,27 @@ pub fn park<T>(
     }
 }
 
+/// As [`park`], for no longer than `limit`.
+#[track_caller]
+pub(super) fn park_for<T>(
+    limit: Duration,
+    why: &Why<'_>,
+    register: impl FnOnce(Ticket<T>),
+    undo: impl FnOnce() -> Undo,
+) -> Result<T, CrossError> {
+    let at = Location::caller();
+    with_frame(FrameKind::Plain, |frame| {
+        frame.set_deadline(super::after(limit));
+        if limit.is_zero() {
+            frame.cancel(Reason::Deadline);
+        }
+        park_at(at, why, register, undo).map_err(|cancelled| {
+            let is_over = frame.cancelled_itself() == Some(Reason::Deadline) && frame.has_cut_short();
+            if is_over { CrossError::Elapsed } else { CrossError::Cancelled(cancelled) }
+        })
+    })
+}
+
 /// Decides a wait when it is over, whatever ended it.
 pub(super) struct Void<'a>(pub(super) &'a super::hot::Hot);
 
@@ -172,8 +208,21 @@ impl Drop for Void<'_> {
     }
 }
 
-/// Runs code of a task in which waits fail, and yields of generators are refused.
-pub(super) fn without_waiting<R>(code: impl FnOnce() -> R) -> R {
+/// Runs code in which waits fail, as they do in a callback, and yields of generators are refused.
+///
+/// For code of the user's that a primitive calls in the middle of a change: a comparison, a closure that gets at what is inside.
+/// If it could wait, others would find what is half done.
+///
+/// ```
+/// use ropewalk::{Cancelled, Reason, lowlevel, task};
+///
+/// ropewalk::run(|| {
+///     let refused = lowlevel::without_waiting(task::checkpoint);
+///     assert_eq!(refused, Err(Cancelled::new(Reason::OutsideTask)));
+///     task::checkpoint().unwrap();
+/// });
+/// ```
+pub fn without_waiting<R>(code: impl FnOnce() -> R) -> R {
     struct Restore(*const Record, Mark);
     impl Drop for Restore {
         fn drop(&mut self) {

@@ -1,12 +1,14 @@
 //! Tasks that wait for the same thing, first come first served. Locks, channels and joins are this and a few cells.
 //!
 //! Words: whoever waits may bring an *offer*, which lies beside its place in the line. A wake gives a value, and may take
-//! the offer in exchange.
+//! the offer in exchange. Who waits by `wait_then` names a *next* line, into which it can be *sent on* while it waits.
 //!
 //! Invariants:
 //! - A waiter's node is on its own parked stack, and is taken out before the wait returns. A waiter whose wait has been
 //!   cancelled, or granted by another line, may still be linked until it runs again; wakes pass over it.
 //! - An offer is taken only by a wake that grants the wait. Whoever was not granted has its offer.
+//! - A waiter is in the line that it named first while it has its `next`, and in the next one once that was taken. Both are
+//!   borrowed until its wait returns.
 #![allow(unsafe_code)]
 
 use std::cell::Cell;
@@ -19,6 +21,7 @@ use super::hot::{Cancel, Outcome};
 use super::park;
 use super::place::{InLine, Woken};
 use super::record::{Record, TaskId};
+use super::ticket::without_waiting;
 use super::why::Why;
 use crate::error::Cancelled;
 use crate::list::{List, Node};
@@ -81,6 +84,40 @@ pub(super) struct Waiter<T, O> {
     offer: Cell<Option<O>>,
     /// Not a task in the line, but somebody who is told of one of several: see [`Watch`]. Else null.
     watch: *const Watching,
+    /// Where it can be sent on to; null for most, and when it has been.
+    next: Cell<*const SendOn>,
+}
+
+/// Where a task that waits in one line goes on waiting: see [`WaitList::wait_then`].
+#[derive(Clone, Copy)]
+pub struct Next<'a, T, O> {
+    line: &'a WaitList<T, O>,
+    why: &'a Why<'a>,
+    arrives: &'a dyn Fn(),
+}
+
+/// A [`Next`] whose types and lifetimes its waiter knows.
+struct SendOn {
+    line: *const List,
+    why: *const Why<'static>,
+    arrives: unsafe fn(*const ()),
+    arrives_with: *const (),
+}
+
+/// # Safety
+///
+/// `call` must point to an `F`.
+unsafe fn call<F: Fn()>(call: *const ()) {
+    // SAFETY: as the caller says.
+    unsafe { (*call.cast::<F>())() };
+}
+
+impl<'a, T, O> Next<'a, T, O> {
+    /// At the end of `line`, for the reason `why`. `arrives` is called whenever the waiter has just come there: where
+    /// nobody else would look at the line, it does. It cannot wait.
+    pub fn new(line: &'a WaitList<T, O>, why: &'a Why<'a>, arrives: &'a dyn Fn()) -> Next<'a, T, O> {
+        Next { line, why, arrives }
+    }
 }
 
 impl<T, O> Waiter<T, O> {
@@ -93,12 +130,48 @@ impl<T, O> Waiter<T, O> {
             value: Cell::new(None),
             offer: Cell::new(Some(offer)),
             watch: std::ptr::null(),
+            next: Cell::new(std::ptr::null()),
         }
+    }
+
+    #[inline(always)]
+    pub(super) fn is_linked(&self) -> bool {
+        self.node.is_linked()
+    }
+
+    #[inline(always)]
+    pub(super) fn was_linked(&self) -> bool {
+        !self.task.get().is_null()
     }
 
     #[inline(always)]
     pub(super) fn take_woken(&self) -> Woken<T, O> {
         Woken { value: self.value.take(), offer: self.offer.take() }
+    }
+
+    /// What a wait for nothing else returns.
+    ///
+    /// # Safety
+    ///
+    /// Its task must be running, and the wait decided.
+    #[inline(always)]
+    unsafe fn end(&self) -> Result<Woken<T, O>, (Cancelled, O)> {
+        let woken = self.take_woken();
+        if woken.value.is_some() {
+            return Ok(woken);
+        }
+        // SAFETY: it runs, says the caller.
+        let cancelled = unsafe { park::cancelled() };
+        Err((cancelled, woken.offer.expect("only a wake takes it")))
+    }
+}
+
+fn send_on_with<T, O, F: Fn()>(next: &Next<'_, T, O>, arrives: &F) -> SendOn {
+    SendOn {
+        line: &raw const next.line.waiters,
+        why: std::ptr::from_ref(next.why).cast(),
+        arrives: call::<F>,
+        arrives_with: std::ptr::from_ref(arrives).cast(),
     }
 }
 
@@ -235,9 +308,19 @@ impl<T, O> WaitList<T, O> {
         self.wait_with_at(why, offer, Location::caller())
     }
 
+    /// As [`wait_with`](WaitList::wait_with), for whoever knows better than the call where the user's code waits: in a closure
+    /// that is run under a [`shield`](super::lowlevel::shield), for instance.
+    ///
+    /// # Errors
+    ///
+    /// As for [`wait_with`](WaitList::wait_with).
+    ///
+    /// # Panics
+    ///
+    /// Outside of [`run`](crate::run).
     #[inline]
     #[track_caller]
-    fn wait_with_at(
+    pub fn wait_with_at(
         &self,
         why: &Why<'_>,
         offer: O,
@@ -254,14 +337,104 @@ impl<T, O> WaitList<T, O> {
             self.link(&waiter, task, park::begin(task));
             park::park_at(core, task, why, at, Cancel::Ends);
             self.unlink(&waiter);
+            waiter.end()
         }
-        let woken = waiter.take_woken();
-        if woken.value.is_some() {
-            return Ok(woken);
+    }
+
+    /// Waits in two lines, one after the other, as one wait: in this one until the waiter is [sent on](WaitList::send_on),
+    /// then at the end of the next, until a value comes.
+    ///
+    /// A condition is such a place, whose next line is that of its lock: whoever is notified need not run to get in line.
+    ///
+    /// ```
+    /// use ropewalk::lowlevel::{Next, WaitList, Why};
+    /// use ropewalk::task;
+    ///
+    /// ropewalk::run(|| {
+    ///     let (hall, counter) = (WaitList::new(), WaitList::<&str>::new());
+    ///     task::scope(|s| {
+    ///         let guest = s.spawn(|| {
+    ///             let why = Why::new("counter");
+    ///             let next = Next::new(&counter, &why, &|| ());
+    ///             hall.wait_then(&Why::new("call"), (), next).map(|woken| woken.value)
+    ///         });
+    ///         task::yield_now();
+    ///         assert!(hall.send_on());
+    ///         assert!(hall.is_empty() && counter.len() == 1);
+    ///         counter.wake_one("served").unwrap();
+    ///         assert_eq!(guest.join().unwrap(), Ok(Some("served")));
+    ///     });
+    /// });
+    /// ```
+    ///
+    /// # Cancellation
+    ///
+    /// To be sent on is what is waited for first, and is never lost: from then on a cancellation does not end the wait, as if
+    /// it stood under a shield.
+    ///
+    /// # Errors
+    ///
+    /// [`Cancelled`], and the offer: without having been sent on, or because all tasks wait for one another and nothing else
+    /// could end that.
+    ///
+    /// # Panics
+    ///
+    /// Outside of [`run`](crate::run).
+    #[track_caller]
+    pub fn wait_then(
+        &self,
+        why: &Why<'_>,
+        offer: O,
+        next: Next<'_, T, O>,
+    ) -> Result<Woken<T, O>, (Cancelled, O)> {
+        let (core, task) = match park::whoever_waits() {
+            Ok(found) => found,
+            Err(cancelled) => return Err((cancelled, offer)),
+        };
+        let arrives = || (next.arrives)();
+        let send_on = send_on_with(&next, &arrives);
+        let waiter = Waiter { next: Cell::new(&send_on), ..Waiter::new(offer) };
+        // SAFETY: as for `wait_with`; both lines are borrowed until the waiter was taken out of the one it is in.
+        unsafe {
+            self.link(&waiter, task, park::begin(task));
+            park::park_at(core, task, why, Location::caller(), Cancel::Ends);
+            let line = if waiter.next.get().is_null() { next.line } else { self };
+            line.unlink(&waiter);
+            waiter.end()
         }
-        // SAFETY: the task runs.
-        let cancelled = unsafe { park::cancelled() };
-        Err((cancelled, woken.offer.expect("only a wake takes it")))
+    }
+
+    /// Sends the task on that has waited longest of those that wait here by [`wait_then`](WaitList::wait_then): from now on
+    /// it waits at the end of its next line. Says whether there was one.
+    pub fn send_on(&self) -> bool {
+        let mut at = self.waiters.first();
+        while !at.is_null() {
+            let node = at;
+            // SAFETY: as in `wake_first`. What is linked in a line after this one has a line that is borrowed, and what it
+            // goes on with lies where it does. Nothing runs meanwhile, but `arrives` when all is done, which cannot wait:
+            // so the waiter's task does not run either, on whose stack that lies.
+            unsafe {
+                at = self.waiters.after(node);
+                let waiter = &*node.cast::<Waiter<T, O>>();
+                if !waiter.watch.is_null() {
+                    continue;
+                }
+                let task = waiter.task.get();
+                let core = &*here::core();
+                if !core.is_waiting(task, waiter.wait.get()) {
+                    // Cancelled: it would be looked at again and again until it runs.
+                    self.waiters.remove(node);
+                } else if let Some(next) = waiter.next.get().as_ref() {
+                    waiter.next.set(std::ptr::null());
+                    self.waiters.remove(node);
+                    (*next.line).push_back(node);
+                    park::send_on(core, task, next.why);
+                    without_waiting(|| (next.arrives)(next.arrives_with));
+                    return true;
+                }
+            }
+        }
+        false
     }
 
     /// A place in this line for a task that waits for other things too: for an [`Arm`](super::lowlevel::Arm).
@@ -300,6 +473,9 @@ impl<T, O> WaitList<T, O> {
     /// Nobody waits: the value comes back.
     #[inline]
     pub fn wake_one(&self, value: T) -> Result<(), T> {
+        if self.is_unused() {
+            return Err(value);
+        }
         self.wake_first(value, |_| ())
     }
 
@@ -310,6 +486,9 @@ impl<T, O> WaitList<T, O> {
     /// Nobody waits: the value comes back.
     #[inline]
     pub fn exchange(&self, value: T) -> Result<O, T> {
+        if self.is_unused() {
+            return Err(value);
+        }
         self.wake_first(value, |waiter| waiter.offer.take().expect("only a wake takes it"))
     }
 
@@ -365,13 +544,13 @@ impl<T, O> WaitList<T, O> {
     /// Whether no task waits.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.is_unused() || self.iter().next().is_none()
+        self.is_unused() || self.front().is_none()
     }
 
     /// The task that has waited longest.
     pub fn first(&self) -> Option<TaskId> {
         // SAFETY: its task is alive.
-        self.iter().next().map(|waiter| unsafe { (*waiter.task.get()).id })
+        self.front().map(|waiter| unsafe { (*waiter.task.get()).id })
     }
 
     /// What the task that has waited longest offers.
@@ -379,10 +558,29 @@ impl<T, O> WaitList<T, O> {
     where
         O: Copy,
     {
-        let first = self.iter().next()?;
+        let first = self.front()?;
         let offer = first.offer.take();
         first.offer.set(offer);
         offer
+    }
+
+    /// The first of those that wait. Those before it that wait no more are taken out, so that they are passed over once,
+    /// however many they are and however often somebody asks.
+    #[inline]
+    fn front(&self) -> Option<&Waiter<T, O>> {
+        loop {
+            // SAFETY: as in `wake_first`.
+            let first = unsafe { self.waiters.first().cast::<Waiter<T, O>>().as_ref() }?;
+            if !first.watch.is_null() {
+                // It stays until it is told.
+                return self.iter().next();
+            }
+            // SAFETY: its task is alive, and so its scheduler.
+            if unsafe { (*here::core()).is_waiting(first.task.get(), first.wait.get()) } {
+                return Some(first);
+            }
+            self.waiters.pop_front();
+        }
     }
 
     /// Those that wait. Whoever uses it must not run user's code before the end.
@@ -412,6 +610,12 @@ impl<T, O> WaitList<T, O> {
     }
 }
 
+impl<T, O> fmt::Debug for Next<'_, T, O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Next({})", self.why)
+    }
+}
+
 impl<T, O> Default for WaitList<T, O> {
     fn default() -> Self {
         WaitList::new()
@@ -420,7 +624,9 @@ impl<T, O> Default for WaitList<T, O> {
 
 impl<T, O> fmt::Debug for WaitList<T, O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Before any of it is shown: it is shown to user's code, in which waiters may go.
         // SAFETY: the tasks are alive.
-        f.debug_list().entries(self.iter().map(|waiter| unsafe { (*waiter.task.get()).id })).finish()
+        let tasks: Vec<_> = self.iter().map(|waiter| unsafe { (*waiter.task.get()).id }).collect();
+        f.debug_list().entries(tasks).finish()
     }
 }

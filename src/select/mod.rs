@@ -1,6 +1,6 @@
 //! Waiting for several things, and taking exactly one.
 //!
-//! Everything that waits has a form that only *describes* the wait, an [`Arm`]: [`receiving`] for [`recv`], [`locking`] for
+//! Nearly everything that waits has a form that only *describes* the wait, an [`Arm`]: [`receiving`] for [`recv`], [`locking`] for
 //! [`lock`], [`joining`] for [`join`], [`sleeping`] for [`sleep`]. An arm is a value; nothing happens until it is selected.
 //!
 //! ```
@@ -12,10 +12,10 @@
 //!     let (sender, receiver) = channel::bounded(1);
 //!     task::spawn(move || sender.send("rope").unwrap());
 //!
-//!     let mut late = time::sleeping(Duration::from_secs(5));
+//!     let late = time::sleeping(Duration::from_secs(5));
 //!     let mut received = Vec::new();
 //!     loop {
-//!         match select((receiver.receiving(), &mut late)).unwrap() {
+//!         match select((receiver.receiving(), late)).unwrap() {
 //!             Chosen::First(Ok(item)) => received.push(item),
 //!             Chosen::First(Err(_)) => break,                    // The sender is gone.
 //!             Chosen::Second(()) => panic!("too late"),

@@ -45,7 +45,7 @@ pub enum Chosen<
     Eighth(H),
 }
 
-/// An arm whose wait has ended. If one beside it panics, it takes back what is its own all the same.
+/// An arm whose wait has ended, or not begun. If one beside it panics, it takes back what is its own all the same.
 struct Ending<'a, A: Arm> {
     arm: &'a mut A,
     place: Option<A::Place>,
@@ -87,8 +87,13 @@ macro_rules! tuples {
             }
 
             #[inline]
+            #[allow(non_snake_case)]
             fn place(&mut self) -> Self::Place {
-                ($(self.$index.place(),)+)
+                $(
+                    let place = self.$index.place();
+                    let mut $arm = Ending::new(&mut self.$index, place);
+                )+
+                ($($arm.place.take().expect("it has just been made"),)+)
             }
 
             #[inline]

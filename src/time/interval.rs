@@ -1,9 +1,11 @@
 //! Ticks at regular times.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use super::{now, sleep_until};
 use crate::error::Cancelled;
+use crate::scheduler::lowlevel::{Arm, AtTime};
 
 /// Later than any program runs: a hundred years.
 const NEVER: Duration = Duration::from_secs(60 * 60 * 24 * 365 * 100);
@@ -87,6 +89,36 @@ impl Interval {
     #[track_caller]
     pub fn tick(&mut self) -> Result<Instant, Cancelled> {
         sleep_until(self.next)?;
+        Ok(self.pass())
+    }
+
+    /// An arm that waits for the next tick, for [`select`](crate::select::select); it gives what [`tick`](Interval::tick) returns.
+    ///
+    /// ```
+    /// use ropewalk::select::{Chosen, select};
+    /// use ropewalk::{channel, task, time};
+    /// use std::time::Duration;
+    ///
+    /// ropewalk::run(|| {
+    ///     let (sender, receiver) = channel::unbounded::<&str>();
+    ///     let mut beat = time::interval(Duration::from_millis(1));
+    ///     let mut beats = 0;
+    ///     task::spawn(move || {
+    ///         time::sleep(Duration::from_millis(5)).unwrap();
+    ///         sender.send("stop").unwrap();
+    ///     });
+    ///     while let Ok(Chosen::Second(_)) = select((receiver.receiving(), beat.ticking())) {
+    ///         beats += 1;
+    ///     }
+    ///     assert!(beats > 0);
+    /// });
+    /// ```
+    pub fn ticking(&mut self) -> Ticking<'_> {
+        Ticking { interval: self }
+    }
+
+    /// The next tick has come: sets the one after it.
+    fn pass(&mut self) -> Instant {
         let tick = self.next;
         let now = now();
         // A tick that no clock can tell never comes.
@@ -100,11 +132,39 @@ impl Interval {
                 far(tick, Duration::from_nanos(u64::try_from(whole).unwrap_or(u64::MAX)))
             }
         };
-        Ok(tick)
+        tick
     }
 
     /// When the next tick is due.
     pub fn next_tick(&self) -> Instant {
         self.next
+    }
+}
+
+/// An arm that waits for a tick: see [`Interval::ticking`].
+#[derive(Debug)]
+#[must_use = "nothing is waited for until it is selected"]
+pub struct Ticking<'a> {
+    interval: &'a mut Interval,
+}
+
+impl Arm for Ticking<'_> {
+    type Output = Instant;
+    type Place = AtTime;
+
+    fn try_now(&mut self) -> Option<Instant> {
+        (now() >= self.interval.next).then(|| self.interval.pass())
+    }
+
+    fn place(&mut self) -> AtTime {
+        AtTime::new(self.interval.next)
+    }
+
+    fn end(&mut self, place: AtTime) -> Option<Instant> {
+        place.has_come().then(|| self.interval.pass())
+    }
+
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("tick")
     }
 }

@@ -28,7 +28,7 @@ mod sleep;
 use std::time::Instant;
 
 pub use call::{Timer, call_at, call_later};
-pub use interval::{Interval, Missed, interval, interval_at};
+pub use interval::{Interval, Missed, Ticking, interval, interval_at};
 pub use limit::{effective_deadline, move_on_after, move_on_at, timeout, timeout_at};
 pub use sleep::{Sleeping, sleep, sleep_until, sleeping, sleeping_until};
 

@@ -56,7 +56,7 @@ pub fn sleep_until(deadline: Instant) -> Result<(), Cancelled> {
 
 /// An arm that waits until `delay` from now has passed, for [`select`](crate::select::select).
 ///
-/// The delay counts from this call. Lent to one select after another, as `&mut arm`, it limits them together.
+/// The delay counts from this call: used in one select after another, it limits them together.
 ///
 /// # Panics
 ///

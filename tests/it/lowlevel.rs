@@ -4,8 +4,11 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
-use ropewalk::lowlevel::{self, Remote, Ticket, Undo, WaitList, Why};
+use ropewalk::lowlevel::{
+    self, CrossError, CrossLine, CrossTicket, CrossWait, Next, Remote, Ticket, Undo, WaitList, Why,
+};
 use ropewalk::{Cancelled, Clock, Reason, RemoteError, RunError, Runtime, task, time};
 
 use crate::log::{Log, panic_text};
@@ -469,6 +472,119 @@ fn another_thread_may_be_too_late_or_never_come() {
     });
 }
 
+/// It needs no door: what is cancelled afterwards has been granted.
+#[test]
+fn a_ticket_for_other_threads_that_is_spent_at_home_wakes_at_once() {
+    run(|| {
+        let kept = Rc::new(Cell::new(None));
+        task::scope(|s| {
+            let waiting = s.spawn(|| {
+                lowlevel::park(&IT, |ticket: Ticket<u32>| kept.set(Some(ticket.into_remote())), || Undo::Done)
+            });
+            task::yield_now();
+            kept.take().unwrap().wake(1).unwrap();
+            waiting.cancel();
+            assert_eq!(waiting.join().unwrap(), Ok(1));
+        });
+    });
+    // Another runtime on the same thread is not its home.
+    let kept = run(|| {
+        let kept = Rc::new(Cell::new(None));
+        let _ = time::timeout(seconds(1), || {
+            lowlevel::park(&IT, |ticket: Ticket<u32>| kept.set(Some(ticket.into_remote())), || Undo::Done)
+        });
+        kept.take().unwrap()
+    });
+    assert_eq!(run(|| kept.wake(1)), Err(RemoteError::Gone));
+}
+
+/// A turnstile that lets one in for each push, for tasks and threads.
+#[derive(Debug)]
+struct Turnstile(std::sync::Mutex<(u32, CrossLine)>);
+
+struct AtTurnstile<'a>(&'a Turnstile, Cell<u64>);
+
+impl CrossWait for AtTurnstile<'_> {
+    fn register(&self, ticket: CrossTicket) {
+        let mut inside = self.0.0.lock().unwrap();
+        match inside.0.checked_sub(1) {
+            None => self.1.set(inside.1.push(ticket, ())),
+            Some(left) => {
+                inside.0 = left;
+                drop(inside);
+                ticket.wake();
+            }
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        !self.0.0.lock().unwrap().1.contains(self.1.get())
+    }
+
+    fn undo(&self) -> Undo {
+        let left = self.0.0.lock().unwrap().1.remove(self.1.get());
+        if left.is_some() { Undo::Done } else { Undo::Later }
+    }
+}
+
+impl Turnstile {
+    fn pass(&self, limit: Duration) -> Result<(), CrossError> {
+        lowlevel::cross_may_wait()?;
+        lowlevel::cross_park_for(limit, &IT, &AtTurnstile(self, Cell::new(0)))
+    }
+
+    fn push(&self) {
+        let mut inside = self.0.lock().unwrap();
+        let next = inside.1.pop();
+        if next.is_none() {
+            inside.0 += 1;
+        }
+        drop(inside);
+        if let Some(next) = next {
+            next.ticket.wake();
+        }
+    }
+
+    fn waiting(&self) -> usize {
+        self.0.lock().unwrap().1.len()
+    }
+}
+
+#[test]
+fn a_wait_of_your_own_is_for_tasks_and_threads_alike() {
+    let turnstile = Turnstile(std::sync::Mutex::new((0, CrossLine::new())));
+    let for_ever = Duration::MAX;
+    thread::scope(|s| {
+        let passes = s.spawn(|| turnstile.pass(for_ever));
+        while turnstile.waiting() < 1 {
+            thread::yield_now();
+        }
+        let passes_in_task = s.spawn(|| ropewalk::run(|| turnstile.pass(for_ever)));
+        while turnstile.waiting() < 2 {
+            thread::yield_now();
+        }
+        assert!(format!("{turnstile:?}").contains("CrossTicket(task 1)"), "{turnstile:?}");
+        (0..3).for_each(|_| turnstile.push());
+        assert_eq!(passes.join().unwrap(), Ok(()));
+        assert_eq!(passes_in_task.join().unwrap(), Ok(()));
+    });
+    // The third push is left, for whoever comes.
+    assert_eq!(turnstile.pass(for_ever), Ok(()));
+    let late = turnstile.pass(Duration::from_millis(1)).unwrap_err();
+    assert_eq!((late, late.to_string().as_str()), (CrossError::Elapsed, "the time is over"));
+    assert_eq!(std::io::Error::from(late).kind(), std::io::ErrorKind::TimedOut);
+    run(|| {
+        assert_eq!(turnstile.pass(seconds(9)), Err(CrossError::Elapsed));
+        assert_eq!(clock(), 9.0);
+        let cancelled = task::cancel_scope(|scope| {
+            scope.cancel();
+            turnstile.pass(for_ever)
+        });
+        assert!(matches!(cancelled, Err(CrossError::Cancelled(why)) if why.reason() == Reason::Requested));
+    });
+    assert_eq!(turnstile.waiting(), 0);
+}
+
 /// With a handle for other threads nobody can know that no one will come; without one it is a deadlock.
 #[test]
 fn when_the_last_handle_for_other_threads_goes_a_deadlock_is_seen() {
@@ -502,4 +618,206 @@ fn what_is_posted_while_run_ends_is_delivered() {
         });
     });
     assert_eq!(receiver.try_iter().collect::<Vec<_>>(), ["posted"], "a task that is spawned then never runs");
+}
+
+/// Waits in `hall`, and then at `counter` for a number.
+fn wait_in_both(
+    hall: &WaitList<u32>,
+    counter: &WaitList<u32>,
+    arrives: &dyn Fn(),
+) -> Result<Option<u32>, Cancelled> {
+    let why = Why::new("counter");
+    let waited = hall.wait_then(&Why::new("call"), (), Next::new(counter, &why, arrives));
+    waited.map(|woken| woken.value).map_err(|(cancelled, ())| cancelled)
+}
+
+#[test]
+fn whoever_is_sent_on_stands_at_the_end_of_the_next_line() {
+    check(
+        |log| {
+            let (hall, counter) = (WaitList::new(), WaitList::new());
+            task::scope(|s| {
+                for name in ["a", "b", "c"] {
+                    let (hall, counter) = (&hall, &counter);
+                    s.spawn(move || {
+                        let number = wait_in_both(hall, counter, &|| log.add(format!("{name} arrives")));
+                        log.add(format!("{name} has {number:?}"));
+                    });
+                }
+                s.spawn(|| log.add(format!("d has {:?}", counter.wait(&IT))));
+                task::yield_now();
+                assert!(hall.send_on() && hall.send_on());
+                assert_eq!((hall.len(), counter.len()), (1, 3));
+                assert!(!counter.send_on(), "nobody is sent further");
+                for number in 0..4 {
+                    let _ = counter.wake_one(number);
+                }
+                // Whoever was not sent on can be woken where it waits.
+                hall.wake_one(9).unwrap();
+                assert!(!hall.send_on());
+            });
+        },
+        &[
+            "a arrives",
+            "b arrives",
+            "d has Ok(0)",
+            "a has Ok(Some(1))",
+            "b has Ok(Some(2))",
+            "c has Ok(Some(9))",
+        ],
+    );
+}
+
+#[test]
+fn whoever_was_sent_on_is_not_cancelled_any_more_and_whoever_was_cancelled_is_not_sent_on() {
+    run(|| {
+        let (hall, counter) = (WaitList::new(), WaitList::new());
+        task::scope(|s| {
+            let waiters: Vec<_> = (0..3).map(|_| s.spawn(|| wait_in_both(&hall, &counter, &|| ()))).collect();
+            task::yield_now();
+            waiters[0].cancel();
+            assert!(hall.send_on());
+            waiters[1].cancel();
+            task::yield_now();
+            assert_eq!((hall.len(), counter.len()), (1, 1));
+            assert!(hall.send_on());
+            assert_eq!(
+                (counter.wake_one(1), counter.wake_one(2), counter.wake_one(3)),
+                (Ok(()), Ok(()), Err(3))
+            );
+            let ends: Vec<_> = waiters.iter().map(|waiter| waiter.join().unwrap().ok()).collect();
+            assert_eq!(ends, [None, Some(Some(1)), Some(Some(2))]);
+        });
+    });
+}
+
+#[test]
+fn whoever_waits_in_one_line_only_is_not_sent_on() {
+    run(|| {
+        let (hall, counter) = (WaitList::new(), WaitList::new());
+        task::scope(|s| {
+            let stays = s.spawn(|| hall.wait(&IT));
+            let goes = s.spawn(|| wait_in_both(&hall, &counter, &|| ()));
+            task::yield_now();
+            assert!(hall.send_on());
+            assert!(!hall.send_on());
+            hall.wake_one(1).unwrap();
+            counter.wake_one(2).unwrap();
+            assert_eq!((stays.join().unwrap(), goes.join().unwrap()), (Ok(1), Ok(Some(2))));
+        });
+    });
+}
+
+#[test]
+fn what_is_called_on_arrival_may_end_the_wait_and_cannot_wait() {
+    run(|| {
+        let (hall, counter, line) = (WaitList::new(), WaitList::new(), WaitList::<()>::new());
+        let served = Cell::new(false);
+        let arrives = || {
+            assert!(line.wait(&IT).is_err());
+            task::yield_now();
+            counter.wake_one(7).unwrap();
+            served.set(true);
+        };
+        task::scope(|s| {
+            let waiter = s.spawn(|| wait_in_both(&hall, &counter, &arrives));
+            task::yield_now();
+            assert!(hall.send_on());
+            assert!(served.get() && !waiter.is_finished());
+            assert_eq!(waiter.join().unwrap(), Ok(Some(7)));
+        });
+    });
+}
+
+#[test]
+fn a_panic_on_arrival_goes_on_in_whoever_sends_on() {
+    run(|| {
+        let (hall, counter) = (WaitList::new(), WaitList::new());
+        task::scope(|s| {
+            let waiter = s.spawn(|| wait_in_both(&hall, &counter, &|| panic!("arrived")));
+            task::yield_now();
+            assert_eq!(panic_text(|| hall.send_on()), "arrived");
+            counter.wake_one(1).unwrap();
+            assert_eq!(waiter.join().unwrap(), Ok(Some(1)));
+        });
+    });
+}
+
+#[test]
+fn a_dump_shows_what_whoever_was_sent_on_waits_for_now() {
+    run(|| {
+        let (hall, counter) = (WaitList::new(), WaitList::new());
+        task::scope(|s| {
+            let waiter = s.spawn(|| wait_in_both(&hall, &counter, &|| ()));
+            task::yield_now();
+            assert!(waiter.info().to_string().contains(": waits for call (tests/it/lowlevel.rs:"));
+            hall.send_on();
+            assert!(waiter.info().to_string().contains(": waits for counter (tests/it/lowlevel.rs:"));
+            counter.wake_one(0).unwrap();
+        });
+    });
+}
+
+#[test]
+fn where_nothing_else_can_end_it_the_wait_of_whoever_was_sent_on_fails() {
+    let mut reasons = Vec::new();
+    let ended = Runtime::new().try_run(|| {
+        let (hall, counter, nobody) = (WaitList::new(), WaitList::new(), WaitList::<()>::new());
+        task::scope(|s| {
+            let waiter = s.spawn(|| wait_in_both(&hall, &counter, &|| ()).unwrap_err().reason());
+            task::yield_now();
+            hall.send_on();
+            // The first cancellation ends this and not that, the second one all.
+            reasons.push(nobody.wait(&IT).unwrap_err().reason());
+            assert!(waiter.join().is_err() && !waiter.is_finished());
+            assert!(task::shield(|| nobody.wait(&IT)).is_err());
+            task::yield_now();
+            reasons.extend(waiter.try_result().unwrap().ok());
+            assert_eq!(counter.wake_one(1), Err(1), "it has left the line it was in");
+        });
+    });
+    let Err(RunError::Deadlock { report, .. }) = ended else { panic!("{ended:?}") };
+    assert!(report.contains("waits for counter ("), "{report}");
+    assert_eq!(reasons, [Reason::Deadlock; 2]);
+}
+
+#[test]
+fn under_the_shield_of_primitives_waits_go_on_in_what_was_cancelled() {
+    run(|| {
+        let line = WaitList::new();
+        task::scope(|s| {
+            s.spawn(|| {
+                sleep(1).unwrap();
+                line.wake_one(1).unwrap();
+            });
+            task::cancel_scope(|scope| {
+                scope.cancel();
+                assert!(line.wait(&IT).is_err());
+                assert_eq!(lowlevel::shield(|| line.wait(&IT)), Ok(1));
+            });
+        });
+        assert_eq!(clock(), 1.0);
+    });
+}
+
+#[test]
+fn what_will_wait_finds_all_as_it_was_and_fails_where_a_wait_would() {
+    run(|| {
+        let turns = Cell::new(0);
+        task::scope(|s| {
+            s.spawn(|| turns.set(turns.get() + 1));
+            // Many in a row let nobody run, unlike `may_wait`.
+            (0..1000).for_each(|_| lowlevel::will_wait().unwrap());
+            assert_eq!(turns.get(), 0);
+            task::cancel_scope(|scope| {
+                scope.cancel();
+                assert_eq!(lowlevel::will_wait().unwrap_err().reason(), Reason::Requested);
+            });
+            assert_eq!(turns.get(), 1, "what fails lets others run");
+        });
+    });
+    assert_eq!(
+        panic_text(lowlevel::will_wait),
+        "no runtime runs on this thread: call this inside ropewalk::run"
+    );
 }

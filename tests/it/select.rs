@@ -622,7 +622,7 @@ impl<'a> Arm for InThatLine<'a> {
     }
 
     fn end(&mut self, place: Self::Place) -> Option<u32> {
-        place.into_woken().value
+        place.into_woken(self.0).value
     }
 
     fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -731,4 +731,29 @@ fn a_select_in_real_time_does_not_wait_for_its_other_arms() {
         let far = time::sleeping(Duration::from_secs(3600));
         assert_eq!(select((receiver.receiving(), far, soon)), Ok(Chosen::Third(())));
     });
+}
+
+#[test]
+fn a_tick_is_an_arm_and_none_is_lost_to_what_was_chosen_instead() {
+    check(
+        |log| {
+            let (sender, receiver) = channel::unbounded();
+            let mut beat = time::interval_at(time::now() + seconds(2), seconds(2));
+            task::spawn(move || {
+                for second in [1, 2, 5] {
+                    time::sleep_until(time::now() + seconds(second)).unwrap();
+                    sender.send(second).unwrap();
+                }
+            });
+            loop {
+                match select((receiver.receiving(), beat.ticking())).unwrap() {
+                    Chosen::First(Ok(_)) => log.add(format!("{} item", clock())),
+                    Chosen::First(Err(_)) => break,
+                    Chosen::Second(_) => log.add(format!("{} tick", clock())),
+                }
+            }
+            assert_eq!(beat.next_tick() - time::now(), seconds(2));
+        },
+        &["1 item", "2 tick", "3 item", "4 tick", "6 tick", "8 tick", "8 item"],
+    );
 }

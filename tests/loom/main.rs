@@ -1,4 +1,4 @@
-//! What threads do to the door, in every order in which it can happen.
+//! What threads do to the door, and to what they share with tasks, in every order in which it can happen.
 //!
 //! Empty unless built for it: `RUSTFLAGS="--cfg loom" cargo test --release --test loom`. The files of the library are
 //! compiled into this test, and take their atomics from loom.
@@ -15,13 +15,62 @@ use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
 
+mod cross;
+mod kernel;
+
+#[path = "../../src/channel"]
+#[allow(dead_code, missing_docs, unreachable_pub, unused_imports)]
+mod channel {
+    pub mod cross;
+    pub mod error;
+
+    pub use error::{Closed, RecvError, SendError, TryRecvError, TrySendError};
+
+    /// As in `flow.rs`, which tasks of one runtime share and no threads.
+    pub struct Statistics {
+        pub len: usize,
+        pub capacity: Option<usize>,
+        pub peak: usize,
+        pub senders: usize,
+        pub receivers: usize,
+        pub permits: usize,
+        pub waiting_to_send: usize,
+        pub waiting_to_receive: usize,
+        pub is_closed: bool,
+    }
+}
+#[path = "../../src/clock.rs"]
+#[allow(dead_code)]
+mod clock;
 #[path = "../../src/driver/mod.rs"]
 mod driver;
+mod error {
+    pub(crate) use crate::kernel::error::Cancelled;
+}
 #[path = "../../src/primitive.rs"]
 mod primitive;
 #[path = "../../src/scheduler"]
+#[allow(dead_code, missing_docs, unreachable_pub)]
 mod scheduler {
+    pub(crate) mod cross;
     pub(crate) mod door;
+
+    use crate::kernel::{here, park, record, remote, ticket, why};
+
+    pub(crate) mod lowlevel {
+        pub(crate) use super::cross::{
+            CrossError, CrossLine, CrossTicket, CrossWait, CrossWaiter, cross_may_wait, cross_park,
+            cross_park_for,
+        };
+        pub(crate) use super::ticket::{Ticket, Undo};
+        pub(crate) use super::why::Why;
+        pub(crate) use crate::kernel::arm::{Arm, ByTicket, Register};
+    }
+}
+#[path = "../../src/sync"]
+#[allow(dead_code, missing_docs, unreachable_pub)]
+mod sync {
+    pub mod cross;
 }
 
 use driver::Alarm;

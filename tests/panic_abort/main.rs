@@ -70,3 +70,11 @@ fn a_borrowing_body_in_a_plain_yield_aborts_at_the_end_of_its_scope() {
 fn a_panic_in_a_body_aborts_as_any_panic_does() {
     assert_aborted(&run("panics"), "in a body");
 }
+
+#[test]
+fn a_stream_that_is_stopped_in_a_plain_yield_aborts_and_says_what_to_do() {
+    assert_aborted(
+        &run("streamed"),
+        "was stopped in a plain yield_, which panic = \"abort\" forbids to unwind: use try_yield",
+    );
+}

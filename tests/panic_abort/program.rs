@@ -6,7 +6,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use ropewalk::pipeline::{Incoming, Pipeline, consumer};
-use ropewalk::{CloseError, Generator, State, Step, Yielder, generate, generator};
+use ropewalk::{CloseError, Generator, State, Step, Yielder, channel, generate, generator};
 
 struct Guard(Rc<Cell<u32>>);
 
@@ -25,6 +25,7 @@ fn main() {
         Some("delegated") => delegated(),
         Some("scoped") => scoped(),
         Some("panics") => panics(),
+        Some("streamed") => streamed(),
         other => panic!("no such scenario: {other:?}"),
     }
     println!("done");
@@ -58,6 +59,14 @@ fn works() {
 
     let created = generate(|co| co.yield_(1));
     assert_eq!(created.close(), Ok(None));
+
+    ropewalk::run(|| {
+        let polite = channel::stream(0, generate(|co| {
+            while co.try_yield(1).is_ok() {}
+            "goodbye"
+        }));
+        assert_eq!((polite.recv(), polite.close()), (Ok(1), Ok(Some("goodbye"))));
+    });
 }
 
 /// A plain yield cannot be unwound: closing says so, and leaks the stack.
@@ -119,4 +128,13 @@ fn scoped() {
 fn panics() {
     let generator = Generator::<i32>::new(|_| panic!("in a body"));
     let _ = generator.start();
+}
+
+/// A task cannot be left as it is: its stack is not the generator's.
+fn streamed() {
+    ropewalk::run(|| {
+        let plain = channel::stream(0, generate(|co| co.yield_all(1..)));
+        assert_eq!(plain.recv(), Ok(1));
+        let _ = plain.close();
+    });
 }

@@ -11,7 +11,9 @@ use std::time::Duration;
 use corosensei::Coroutine;
 use corosensei::stack::DefaultStack;
 use ropewalk::lowlevel::{WaitList, Why};
-use ropewalk::{Generator, Step, task, time};
+use ropewalk::select::select;
+use ropewalk::sync::Mutex;
+use ropewalk::{Generator, Step, channel, task, time};
 use ropewalk_benches::suspend_at;
 
 fn main() -> ExitCode {
@@ -44,6 +46,13 @@ fn main() -> ExitCode {
         "task-timeout" => task_timeout(n),
         "task-cancel-scope" => task_cancel_scope(n),
         "task-scope-empty" => task_scope_empty(n),
+        "lock-unlock" => lock_unlock(n),
+        "lock-turn" => lock_turn(n),
+        "channel-round-trip" => channel_round_trip(n),
+        "channel-item" => channel_item(n),
+        "select-2" => select_2(n),
+        "select-2-waits" => select_2_waits(n),
+        "select-8" => select_8(n),
         _ => {
             eprintln!("nothing here is called {what}");
             return ExitCode::FAILURE;
@@ -188,6 +197,101 @@ fn task_cancel_scope(n: usize) {
 
 fn task_scope_empty(n: usize) {
     ropewalk::run(|| (0..n).for_each(|i| _ = black_box(task::scope(|_| black_box(i)))));
+}
+
+/// A lock that nobody else wants.
+fn lock_unlock(n: usize) {
+    ropewalk::run(|| {
+        let lock = Mutex::new(0);
+        (0..n).for_each(|i| *black_box(&lock).lock().expect("nobody is cancelled") += i);
+    });
+}
+
+/// Two tasks that hold a lock over a yield: a turn of one of them is a yield and a wait.
+fn lock_turn(n: usize) {
+    ropewalk::run(|| {
+        let lock = Mutex::new(0);
+        let take_turns = || {
+            for _ in 0..n / 2 {
+                let mut turns = lock.lock().expect("nobody is cancelled");
+                *turns += 1;
+                task::yield_now();
+            }
+        };
+        task::scope(|s| {
+            s.spawn(take_turns);
+            take_turns();
+        });
+    });
+}
+
+/// An item each way, through channels with room for one: two switches.
+fn channel_round_trip(n: usize) {
+    ropewalk::run(|| {
+        let ((ask, asked), (answer, answered)) = (channel::bounded(1), channel::bounded(1));
+        task::scope(|s| {
+            s.spawn(move || asked.iter().for_each(|i: usize| answer.send(i + 1).expect("it is received")));
+            for i in 0..n {
+                ask.send(i).expect("it is received");
+                black_box(answered.recv().expect("it is sent"));
+            }
+            drop(ask);
+        });
+    });
+}
+
+/// One of many items from one task to another.
+fn channel_item(n: usize) {
+    ropewalk::run(|| {
+        let (sender, receiver) = channel::bounded(128);
+        task::scope(|s| {
+            s.spawn(move || (0..n).for_each(|i| sender.send(i).expect("it is received")));
+            receiver.iter().for_each(|i| _ = black_box(i));
+        });
+    });
+}
+
+/// A send, and a select over two channels that finds the item in the second.
+fn select_2(n: usize) {
+    ropewalk::run(|| {
+        let ((_other, first), (sender, second)) = (channel::bounded::<usize>(1), channel::bounded(1));
+        for i in 0..n {
+            sender.send(i).expect("there is room");
+            _ = black_box(select((first.receiving(), second.receiving())));
+        }
+    });
+}
+
+/// As `channel_round_trip`, but each task selects over two channels.
+fn select_2_waits(n: usize) {
+    ropewalk::run(|| {
+        let ((ask, asked), (_other_ask, other_asked)) = (channel::bounded(1), channel::bounded::<usize>(1));
+        let ((answer, answered), (_other_answer, other)) =
+            (channel::bounded(1), channel::bounded::<usize>(1));
+        task::scope(|s| {
+            s.spawn(move || {
+                for i in 0..n {
+                    _ = black_box(select((other_asked.receiving(), asked.receiving())));
+                    answer.send(i).expect("it is received");
+                }
+            });
+            for i in 0..n {
+                ask.send(i).expect("it is received");
+                _ = black_box(select((other.receiving(), answered.receiving())));
+            }
+        });
+    });
+}
+
+fn select_8(n: usize) {
+    ropewalk::run(|| {
+        let channels: [_; 8] = std::array::from_fn(|_| channel::bounded(1));
+        for i in 0..n {
+            channels[7].0.send(i).expect("there is room");
+            let [a, b, c, d, e, f, g, h] = channels.each_ref().map(|(_, receiver)| receiver.receiving());
+            _ = black_box(select((a, b, c, d, e, f, g, h)));
+        }
+    });
 }
 
 fn ropewalk_unstarted(n: usize) {

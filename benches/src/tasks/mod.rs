@@ -5,6 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
+use std::rc::Rc;
 use std::task::{Poll, Waker};
 
 pub mod may;
@@ -43,6 +44,16 @@ pub trait Futures: 'static {
     /// Asks the task to end, and does not wait for it.
     fn cancel(task: Self::Task);
     fn yield_now() -> impl Future<Output = ()>;
+}
+
+/// Runs a future as a task, for an executor may have a shorter way to poll the one that it was started with.
+pub fn run_as_task<F: Futures, T: 'static>(body: impl Future<Output = T> + 'static) -> T {
+    F::run(async {
+        let result = Rc::new(Cell::new(None));
+        let place = result.clone();
+        F::join(F::spawn(async move { place.set(Some(body.await)) })).await;
+        result.take().expect("it has run to its end")
+    })
 }
 
 /// Where one future at a time waits.
