@@ -2,6 +2,23 @@
 //!
 //! Each driver runs all of it: `ROPEWALK_DRIVER=epoll` or `uring`.
 
+mod lines;
+#[path = "../it/log.rs"]
+mod log;
 mod tcp;
 #[path = "../it/world.rs"]
 mod world;
+
+use ropewalk::net::{TcpListener, TcpStream};
+use ropewalk::task;
+
+/// The two ends of a connection.
+fn pair() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    task::scope(|s| {
+        let accepted = s.spawn(|| listener.accept().unwrap().0);
+        let connected = TcpStream::connect(address).unwrap();
+        (connected, accepted.join().unwrap())
+    })
+}
