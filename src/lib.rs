@@ -74,7 +74,7 @@ pub use generator::pipeline;
 pub use generator::{Generator, State, Step, Yielder, generate};
 pub use report::{Unraisable, Unraised, set_unraisable_hook};
 pub use scheduler::lowlevel;
-pub use scheduler::{Builder, Clock, Problem, RunError, Runtime, Unhandled, run};
+pub use scheduler::{Builder, Clock, Driver, Problem, RunError, Runtime, Unhandled, run};
 
 /// The programs in the documents, compiled and run as tests.
 #[cfg(doctest)]

@@ -8,8 +8,13 @@ use std::sync::{Arc, Weak, mpsc};
 use std::thread;
 use std::time::Duration;
 
-#[path = "../src/driver/mod.rs"]
-mod driver;
+#[path = "../src/driver"]
+mod driver {
+    mod alarm;
+    pub(crate) mod idle;
+
+    pub(crate) use alarm::Alarm;
+}
 #[path = "../src/primitive.rs"]
 #[allow(dead_code, unused_imports)]
 mod primitive;

@@ -1,27 +1,26 @@
-//! Drivers: what a scheduler does with its thread while no task can run.
+//! Drivers: what a scheduler does with its thread while no task can run, and how it has input and output done meanwhile.
 //!
 //! Words: a driver *waits*, until something is ready, a deadline comes or its *alarm* is *rung*. The alarm is the only
-//! part of it that other threads have. An *operation* is submitted under a *key*; its *completion* comes out of a wait.
+//! part of it that other threads have. An *operation* is a system call that may have to wait. It is *attempted*, and if it
+//! would wait it is *submitted* under a *key*; its *completion* comes out of a wait under that key.
 //!
 //! - [`idle`]: no I/O at all; it only waits.
-//! - [`readiness`]: says when descriptors can be read or written: epoll or kqueue.
-//! - [`choice`]: the one a scheduler has: idle, until the first operation.
+//! - [`readiness`]: says when descriptors can be read or written, and that the call is to be attempted again: epoll or kqueue.
+//! - [`uring`]: has the system carry out the call, and says what it returned: io_uring.
+//! - [`choice`]: the one that a scheduler has: idle, until the first operation.
 
-#[cfg(not(loom))]
+mod alarm;
 pub(crate) mod choice;
 pub(crate) mod idle;
-#[cfg(not(loom))]
-pub(crate) mod readiness;
+pub(crate) mod operation;
+mod readiness;
+#[cfg(target_os = "linux")]
+mod uring;
 
-/// Ends a driver's wait, from any thread.
-///
-/// A ring is remembered: if nobody waits, the next wait ends at once. Rings are not counted, and nothing is promised to
-/// stay away: a wait may end for no reason. So an alarm only says "look again"; what there is to see lies elsewhere, and
-/// is handed over there.
-pub(crate) trait Alarm: Send + Sync {
-    /// Neither blocks nor panics.
-    fn ring(&self);
-}
+use std::io;
+use std::os::fd::RawFd;
+
+pub(crate) use alarm::Alarm;
 
 /// Names an operation in flight, for whoever submitted it. A driver only hands it back.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,4 +31,50 @@ pub(crate) struct Key(pub(crate) u64);
 pub(crate) enum Direction {
     Read,
     Write,
+}
+
+/// A descriptor, and a number that nothing else in the process has: the system gives the numbers of descriptors again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Descriptor {
+    pub(crate) fd: RawFd,
+    pub(crate) source: u64,
+}
+
+/// What has become of an operation that was submitted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Submitted {
+    /// It may not have to wait after all: to be attempted again. Its key is free.
+    Ready,
+    /// Its completion will come, and says that it is to be attempted again, or what is wrong.
+    Awaited,
+    /// Its completion will come, and says what it has done. Until then it belongs to the system, with all it borrows.
+    Carried,
+}
+
+/// How an operation ended: what the system said, which is an error's number if it is negative.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Completion(pub(crate) i32);
+
+/// Whether an operation that is not wanted any more has ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Taken {
+    /// Its completion will not come.
+    Back,
+    /// Its completion will come all the same, maybe sooner, and maybe with what it has done.
+    Later,
+}
+
+/// That another task waits in that direction of a descriptor.
+#[cold]
+fn busy(direction: Direction) -> io::Error {
+    let what = match direction {
+        Direction::Read => "read from",
+        Direction::Write => "write to",
+    };
+    io::Error::new(
+        io::ErrorKind::ResourceBusy,
+        format!(
+            "another task waits to {what} this: give each direction to one task, or put a lock around it"
+        ),
+    )
 }

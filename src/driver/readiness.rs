@@ -1,24 +1,29 @@
 //! The readiness driver: says when a descriptor can be read or written, through mio: epoll on Linux, kqueue elsewhere.
 //!
-//! Words: a *source* is what has a descriptor, known by a number of its own, because the numbers of descriptors are used again.
-//! It is *registered* once, for both directions and for changes only (edge-triggered), and then *ready* or not in each. Whoever
-//! uses it tries the system call first and says when it *would block*.
+//! A descriptor is *registered* once, for both directions and for changes only (edge-triggered), and then *ready* or not in
+//! each. A call on it is made at once unless it is known that it would wait.
 //!
 //! Invariants:
 //! - A direction that is not ready gives an event when it becomes so. Therefore it is said to block only after a system call has
 //!   found that, with no wait for events in between.
-//! - What is closed at the other side, or broken, stays ready: there are no more changes to be told of.
-//! - In each direction of a source there waits one operation, or none.
+//! - What is closed at the other side, or broken, is *final*: there may be no more changes to be told of. A call on it is made
+//!   again each time, until one says that it would wait.
+//! - In each direction of a descriptor there waits one operation, or none.
+//! - Whoever waits is told, also when the descriptor was closed under it.
+#![allow(unsafe_code)]
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::time::Duration;
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Registry, Token, Waker};
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
 
-use super::{Direction, Key};
+use super::operation::{Attempt, Operation};
+use super::{Completion, Descriptor, Direction, Key, Submitted};
 
 /// Events taken from the system at a time: tokio takes as many; more come with the next wait.
 const EVENTS: usize = 1024;
@@ -26,12 +31,16 @@ const EVENTS: usize = 1024;
 /// The token of the alarm.
 const ALARM: Token = Token(usize::MAX);
 
-pub(crate) struct Readiness {
+const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
+
+pub(super) struct Readiness {
     poll: RefCell<Poll>,
     events: RefCell<Events>,
     registry: Registry,
     /// By descriptor: the numbers are small, for the system takes the lowest that is free.
     entries: RefCell<Vec<Entry>>,
+    /// Those whose descriptor was closed under them. They count as in flight.
+    orphans: RefCell<Vec<Key>>,
     in_flight: Cell<usize>,
 }
 
@@ -51,17 +60,14 @@ struct State {
     waiting: Option<Key>,
 }
 
-/// What has become of an operation that was submitted.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Submitted {
-    /// It has been ready before.
-    Ready,
-    /// Its completion will come.
-    InFlight,
+impl State {
+    fn set_blocked(&mut self) {
+        (self.is_ready, self.is_final) = (false, false);
+    }
 }
 
 impl Readiness {
-    pub(crate) fn new() -> io::Result<(Readiness, Waker)> {
+    pub(super) fn new() -> io::Result<(Readiness, Waker)> {
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), ALARM)?;
         let readiness = Readiness {
@@ -69,111 +75,173 @@ impl Readiness {
             poll: RefCell::new(poll),
             events: RefCell::new(Events::with_capacity(EVENTS)),
             entries: RefCell::default(),
+            orphans: RefCell::default(),
             in_flight: Cell::new(0),
         };
         Ok((readiness, waker))
     }
 
-    /// Whether operations are in flight.
+    /// How many operations are waited for.
     #[inline]
-    pub(crate) fn is_busy(&self) -> bool {
-        self.in_flight.get() > 0
+    pub(super) fn in_flight(&self) -> usize {
+        self.in_flight.get()
     }
 
-    /// Whether a system call is known to have to wait, so that it need not be tried.
+    /// Makes the call, if it is not known to have to wait.
     #[inline]
-    pub(crate) fn would_block(&self, fd: RawFd, source: u64, direction: Direction) -> bool {
-        let entries = self.entries.borrow();
-        let entry = entries.get(fd as usize).filter(|entry| entry.source == source);
-        entry.is_some_and(|entry| {
-            let state = &entry.directions[direction as usize];
-            !state.is_ready && !state.is_final
-        })
-    }
-
-    /// A system call has found that it would block, or has taken all there was.
-    #[inline]
-    pub(crate) fn set_blocked(&self, fd: RawFd, source: u64, direction: Direction) {
-        let mut entries = self.entries.borrow_mut();
-        if let Some(entry) = entries.get_mut(fd as usize).filter(|entry| entry.source == source) {
-            entry.directions[direction as usize].is_ready = false;
+    pub(super) fn attempt(
+        &self,
+        at: Descriptor,
+        operation: &mut Operation<'_, '_>,
+    ) -> Option<io::Result<usize>> {
+        let direction = operation.direction() as usize;
+        if let Some(entry) =
+            self.entries.borrow().get(at.fd as usize).filter(|entry| entry.source == at.source)
+        {
+            let state = &entry.directions[direction];
+            if !state.is_ready && !state.is_final {
+                return None;
+            }
         }
+        let (done, is_final) = match operation.attempt(at.fd) {
+            Attempt::Done(result) => return Some(result),
+            Attempt::Drained(count) => (Some(Ok(count)), true),
+            Attempt::WouldBlock => (None, false),
+        };
+        // Not before the call, which may be the user's code.
+        let mut entries = self.entries.borrow_mut();
+        if let Some(entry) = entries.get_mut(at.fd as usize).filter(|entry| entry.source == at.source) {
+            let state = &mut entry.directions[direction];
+            state.is_ready = false;
+            state.is_final &= is_final;
+        }
+        done
     }
 
-    /// Waits until the descriptor is ready, and then says so of `key`.
+    /// Waits until the descriptor may be ready, and then says so of `key`.
     ///
     /// # Errors
     ///
     /// Somebody waits for that already; or the system can register no more, or not this kind of descriptor.
-    pub(crate) fn submit(
-        &self,
-        fd: RawFd,
-        source: u64,
-        direction: Direction,
-        key: Key,
-    ) -> io::Result<Submitted> {
+    pub(super) fn submit(&self, key: Key, at: Descriptor, direction: Direction) -> io::Result<Submitted> {
         let mut entries = self.entries.borrow_mut();
-        let index = fd as usize;
+        let index = at.fd as usize;
         if entries.len() <= index {
             entries.resize(index + 1, Entry::default());
         }
         let entry = &mut entries[index];
-        if entry.source != source {
-            // What was there before was closed without telling this scheduler, which has made the system forget it.
-            self.in_flight.set(self.in_flight.get() - entry.waiting());
-            *entry = Entry::default();
-            self.registry.register(&mut SourceFd(&fd), token(fd, source), BOTH)?;
-            entry.source = source;
-            // Of the other direction nothing is known: a system call is tried. For this one the first event says it.
-            entry.directions[1 - direction as usize].is_ready = true;
+        if entry.source != at.source {
+            self.register(entry, at, direction)?;
         }
         let state = &mut entry.directions[direction as usize];
         if state.waiting.is_some() {
-            return Err(io::Error::new(io::ErrorKind::ResourceBusy, Busy(direction)));
+            return Err(super::busy(direction));
         }
         if state.is_ready || state.is_final {
             return Ok(Submitted::Ready);
         }
         state.waiting = Some(key);
         self.in_flight.set(self.in_flight.get() + 1);
-        Ok(Submitted::InFlight)
+        Ok(Submitted::Awaited)
+    }
+
+    /// As [`submit`](Readiness::submit), for whoever has found in another way that a call would wait.
+    pub(super) fn watch(&self, key: Key, at: Descriptor, direction: Direction) -> io::Result<Submitted> {
+        if let Some(entry) = self.entries.borrow_mut().get_mut(at.fd as usize) {
+            entry.directions[direction as usize].set_blocked();
+        }
+        self.submit(key, at, direction)
+    }
+
+    /// A call has found that it would wait, and now the system is to tell of changes.
+    fn register(&self, entry: &mut Entry, at: Descriptor, direction: Direction) -> io::Result<()> {
+        let mut fd = SourceFd(&at.fd);
+        if entry.source != 0 {
+            let there = token(Descriptor { source: entry.source, ..at });
+            // It fails if what was there has been closed. Else this is another who uses the same descriptor, and the two share
+            // what is registered. The system looks whether it is ready, and tells.
+            if self.registry.reregister(&mut fd, there, BOTH).is_ok() {
+                entry.directions[direction as usize].set_blocked();
+                return Ok(());
+            }
+            self.orphan(entry);
+            *entry = Entry::default();
+        }
+        match self.registry.register(&mut fd, token(at), BOTH) {
+            // What had it has gone elsewhere, and was used up there, but for the descriptor.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                self.registry.reregister(&mut fd, token(at), BOTH)?;
+            }
+            registered => registered?,
+        }
+        entry.source = at.source;
+        // Of the other direction nothing is known: a call is tried. Of this one the first event tells.
+        entry.directions[1 - direction as usize].is_ready = true;
+        Ok(())
+    }
+
+    fn orphan(&self, entry: &mut Entry) {
+        let waiting = entry.directions.iter_mut().filter_map(|state| state.waiting.take());
+        self.orphans.borrow_mut().extend(waiting);
     }
 
     /// Takes an operation back that is in flight: its completion will not come.
-    pub(crate) fn cancel(&self, fd: RawFd, source: u64, direction: Direction) {
+    pub(super) fn cancel(&self, key: Key, at: Descriptor, direction: Direction) {
         let mut entries = self.entries.borrow_mut();
-        if let Some(entry) = entries.get_mut(fd as usize).filter(|entry| entry.source == source) {
-            let waited = entry.directions[direction as usize].waiting.take();
-            self.in_flight.set(self.in_flight.get() - usize::from(waited.is_some()));
+        let entry = entries.get_mut(at.fd as usize).filter(|entry| entry.source == at.source);
+        let state = entry.map(|entry| &mut entry.directions[direction as usize]);
+        if let Some(state) = state.filter(|state| state.waiting == Some(key)) {
+            state.waiting = None;
+        } else {
+            self.orphans.borrow_mut().retain(|&orphan| orphan != key);
         }
+        self.in_flight.set(self.in_flight.get() - 1);
     }
 
-    /// The source is about to be closed, or used elsewhere.
-    pub(crate) fn forget(&self, fd: RawFd, source: u64) {
+    /// The descriptor is about to be closed, or used elsewhere.
+    pub(super) fn forget(&self, at: Descriptor) {
         let mut entries = self.entries.borrow_mut();
-        if let Some(entry) = entries.get_mut(fd as usize).filter(|entry| entry.source == source) {
-            self.in_flight.set(self.in_flight.get() - entry.waiting());
+        if let Some(entry) = entries.get_mut(at.fd as usize).filter(|entry| entry.source == at.source) {
+            self.orphan(entry);
             *entry = Entry::default();
             // It would have been forgotten anyway when it is closed, unless a duplicate lives on.
-            let _ = self.registry.deregister(&mut SourceFd(&fd));
+            let _ = self.registry.deregister(&mut SourceFd(&at.fd));
         }
     }
 
     /// Returns when the time is over, the alarm was rung or descriptors are ready, and tells of those that are waited for; or
     /// for no reason.
-    pub(crate) fn wait(&self, timeout: Option<Duration>, mut complete: impl FnMut(Key)) {
+    pub(super) fn wait(&self, timeout: Option<Duration>, mut complete: impl FnMut(Key, Completion)) {
+        let orphans = self.orphans.take();
+        let timeout = if orphans.is_empty() { timeout } else { Some(Duration::ZERO) };
+        self.in_flight.set(self.in_flight.get() - orphans.len());
+        for orphan in orphans {
+            complete(orphan, Completion(-Errno::BADF.raw_os_error()));
+        }
         let mut events = self.events.borrow_mut();
-        if self.poll.borrow_mut().poll(&mut events, timeout).is_err() {
+        let mut poll = self.poll.borrow_mut();
+        let timeout = Self::exactly(poll.as_raw_fd(), timeout).or(timeout);
+        if poll.poll(&mut events, timeout).is_err() {
             // Interrupted by a signal. There is no other error while the descriptor is good.
             return;
         }
-        for event in events.iter() {
-            if event.token() == ALARM {
-                continue;
-            }
+        for event in events.iter().filter(|event| event.token() != ALARM) {
             let [read, write] = self.note(event);
-            read.into_iter().chain(write).for_each(&mut complete);
+            for key in [read, write].into_iter().flatten() {
+                complete(key, Completion(0));
+            }
         }
+    }
+    /// What is left of the time when the system is to wait for the rest of it, which it does in whole milliseconds, rounded up.
+    /// If little is left it is waited here, to the nanosecond.
+    fn exactly(poll: RawFd, timeout: Option<Duration>) -> Option<Duration> {
+        let soon = timeout.filter(|&left| !left.is_zero() && left < ROUGH)?;
+        // SAFETY: it is open as long as this is.
+        let poll = unsafe { BorrowedFd::borrow_raw(poll) };
+        let left = Timespec { tv_sec: 0, tv_nsec: soon.subsec_nanos().into() };
+        // Whatever it says, the next call says it again.
+        let _ = rustix::event::poll(&mut [PollFd::new(&poll, PollFlags::IN)], Some(&left));
+        Some(Duration::ZERO)
     }
 
     /// Notes what an event says; the operations that are complete by that.
@@ -196,42 +264,26 @@ impl Readiness {
     }
 }
 
-impl Entry {
-    /// How many operations wait.
-    fn waiting(&self) -> usize {
-        self.directions.iter().filter(|state| state.waiting.is_some()).count()
-    }
-}
+/// Below this a wait of whole milliseconds would be much too long.
+const ROUGH: Duration = Duration::from_millis(10);
 
-const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
-
-/// The part of a source's number that an event brings back.
+/// The part of a source's number that an event brings back. Where it brings none, an event of an earlier one may be taken for one
+/// of this: it says that a call may be made, which then says that it would wait.
 const fn low(source: u64) -> usize {
     if usize::BITS == 64 { (source & 0xffff_ffff) as usize } else { 0 }
 }
 
-fn token(fd: RawFd, source: u64) -> Token {
-    if usize::BITS == 64 { Token(low(source) << 32 | fd as usize) } else { Token(fd as usize) }
-}
-
-fn from_token(token: Token) -> (usize, usize) {
-    if usize::BITS == 64 { (token.0 & 0xffff_ffff, token.0 >> 32) } else { (token.0, 0) }
-}
-
-#[derive(Debug)]
-struct Busy(Direction);
-
-impl std::fmt::Display for Busy {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let what = match self.0 {
-            Direction::Read => "read from",
-            Direction::Write => "write to",
-        };
-        write!(
-            f,
-            "another task waits to {what} this: give each direction to one task, or put a lock around it"
-        )
+fn token(at: Descriptor) -> Token {
+    let fd = at.fd as usize;
+    match usize::BITS {
+        64 => Token(((low(at.source) as u64) << 32 | fd as u64) as usize),
+        _ => Token(fd),
     }
 }
 
-impl std::error::Error for Busy {}
+fn from_token(token: Token) -> (usize, usize) {
+    match usize::BITS {
+        64 => ((token.0 as u64 & 0xffff_ffff) as usize, (token.0 as u64 >> 32) as usize),
+        _ => (token.0, 0),
+    }
+}

@@ -26,6 +26,7 @@ mod trace;
 
 use std::fmt;
 
+pub use crate::scheduler::DriverChoice;
 use crate::scheduler::lowlevel::{TaskId, TaskInfo};
 use crate::scheduler::{self, Seen, Snapshot};
 pub use signal::dump_on_sigquit;
@@ -53,6 +54,21 @@ pub struct Entry<'a> {
 #[doc(alias = "print_call_graph")]
 pub fn dump() -> Dump {
     Dump::with_backtraces(0)
+}
+
+/// Which driver does the input and output of this thread's runtime, and why; `None` outside of [`run`](crate::run).
+///
+/// ```
+/// use ropewalk::{Driver, Runtime, inspect};
+///
+/// Runtime::builder().driver(Driver::Epoll).build().run(|| {
+///     assert_eq!(inspect::driver().unwrap().name, "idle");         // Nothing has been read or written yet.
+///     let listener = ropewalk::net::TcpListener::bind("127.0.0.1:0").unwrap();
+///     ropewalk::time::timeout(std::time::Duration::ZERO, || listener.accept()).unwrap_err();
+/// });
+/// ```
+pub fn driver() -> Option<DriverChoice> {
+    scheduler::driver_choice()
 }
 
 /// As [`dump`], with the backtrace of each task that has begun: the calls it is in, the innermost first.

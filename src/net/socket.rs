@@ -1,91 +1,335 @@
 //! A descriptor of a socket, and the system calls on it that may wait.
 //!
-//! Each system call is made at once, unless it is known to have to wait; the task parks when the system says that it would.
 //! Sockets are blocking, as std's are, and each call says that it does not want to wait; but for listeners, since accepting has
 //! no such flag.
 
 use std::fmt;
-use std::io;
+use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags};
+use rustix::net::{AddressFamily, SocketAddrAny, SocketFlags, SocketType, sockopt};
 
-use crate::scheduler::io::{Direction, Source};
-use crate::scheduler::lowlevel;
+use crate::error::Cancelled;
+use crate::scheduler::io::{self as scheduled, AtDescriptor, Direction, Message, Operation, Source};
+use crate::time;
 
+/// Any socket.
 pub(super) struct Socket {
+    // Dropped first: a scheduler forgets a descriptor before it is closed.
     source: Source,
     fd: OwnedFd,
+    read_timeout: Timeout,
+    write_timeout: Timeout,
+}
+
+/// How long a call may wait, in nanoseconds; none if that is 0.
+struct Timeout(AtomicU64);
+
+impl Timeout {
+    // Relaxed: a time and nothing else.
+    fn get(&self) -> Option<Duration> {
+        match self.0.load(Ordering::Relaxed) {
+            0 => None,
+            nanos => Some(Duration::from_nanos(nanos)),
+        }
+    }
+
+    fn set(&self, timeout: Option<Duration>) {
+        let nanos = timeout.map_or(0, |timeout| u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX));
+        self.0.store(nanos, Ordering::Relaxed);
+    }
 }
 
 impl Socket {
+    /// A new one, which is not inherited by children.
+    pub(super) fn open(family: AddressFamily, kind: SocketType, nonblocking: bool) -> io::Result<Socket> {
+        let fd = open(family, kind, nonblocking)?;
+        Ok(Socket::new(fd))
+    }
+
+    /// One that is there, with the timeouts that it has.
     pub(super) fn new(fd: OwnedFd) -> Socket {
-        Socket { source: Source::new(fd.as_raw_fd()), fd }
+        let source = Source::new(fd.as_raw_fd());
+        let timeouts = || Timeout(AtomicU64::new(0));
+        Socket { source, fd, read_timeout: timeouts(), write_timeout: timeouts() }
+    }
+
+    /// One that std had, or somebody else.
+    pub(super) fn adopt(fd: OwnedFd) -> io::Result<Socket> {
+        let socket = Socket::new(fd);
+        for direction in [Direction::Read, Direction::Write] {
+            let timeout = sockopt::socket_timeout(&socket.fd, kind_of(direction))?;
+            socket.timeout_of(direction).set(timeout);
+        }
+        Ok(socket)
     }
 
     /// The descriptor, for use without this.
     pub(super) fn into_fd(self) -> OwnedFd {
-        let Socket { source, fd } = self;
+        let Socket { source, fd, .. } = self;
         drop(source);
         fd
     }
 
-    /// Makes a system call as often as it takes.
-    ///
-    /// It returns what the call did, and whether that was all there is to do for now.
-    #[inline]
-    #[track_caller]
-    pub(super) fn call<T>(
-        &self,
-        direction: Direction,
-        what: &'static str,
-        mut call: impl FnMut(BorrowedFd<'_>) -> Result<(T, bool), Errno>,
-    ) -> io::Result<T> {
-        lowlevel::may_wait()?;
-        loop {
-            if !self.source.would_block(direction) {
-                match call(self.fd.as_fd()) {
-                    Ok((value, is_all)) => {
-                        if is_all {
-                            self.source.set_blocked(direction);
-                        }
-                        return Ok(value);
-                    }
-                    Err(Errno::INTR) => continue,
-                    Err(Errno::AGAIN) => self.source.set_blocked(direction),
-                    Err(error) => return Err(error.into()),
-                }
-            }
-            self.source.wait_until_ready(direction, what)?;
-        }
+    pub(super) fn try_clone(&self) -> io::Result<Socket> {
+        let clone = Socket::new(self.fd.try_clone()?);
+        clone.read_timeout.set(self.read_timeout.get());
+        clone.write_timeout.set(self.write_timeout.get());
+        Ok(clone)
+    }
+
+    pub(super) fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        Ok(rustix::io::ioctl_fionbio(&self.fd, nonblocking)?)
     }
 
     #[inline]
     #[track_caller]
-    pub(super) fn recv(&self, buffer: &mut [u8], flags: RecvFlags) -> io::Result<usize> {
-        self.call(Direction::Read, "recv", |fd| {
-            let (_, taken) = rustix::net::recv(fd, &mut *buffer, flags | RecvFlags::DONTWAIT)?;
-            // Less than there is room for: that was all there was. At the end of the stream there is nothing to wait for.
-            let is_all = taken > 0 && taken < buffer.len() && !flags.contains(RecvFlags::PEEK);
-            Ok((taken, is_all))
-        })
+    pub(super) fn recv(&self, buffer: &mut [u8], peek: bool) -> io::Result<usize> {
+        self.perform(if peek { "peek" } else { "recv" }, Operation::Recv { buffer, peek })
     }
 
     #[inline]
     #[track_caller]
     pub(super) fn send(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.call(Direction::Write, "send", |fd| {
-            let sent = rustix::net::send(fd, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?;
-            Ok((sent, sent < bytes.len()))
+        self.perform("send", Operation::Send { bytes })
+    }
+
+    #[track_caller]
+    pub(super) fn recv_vectored(&self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        let mut message = Message::receive(buffers);
+        self.perform("recv", Operation::RecvMessage { message: &mut message, peek: false })
+    }
+
+    #[track_caller]
+    pub(super) fn send_vectored(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        let mut message = Message::send(buffers, None);
+        self.perform("send", Operation::SendMessage { message: &mut message })
+    }
+
+    /// A datagram, and where it came from, if that has an address.
+    #[track_caller]
+    pub(super) fn recv_from(
+        &self,
+        buffer: &mut [u8],
+        peek: bool,
+    ) -> io::Result<(usize, Option<SocketAddrAny>)> {
+        let mut buffers = [IoSliceMut::new(buffer)];
+        let mut message = Message::receive(&mut buffers);
+        let count = self.perform("recv", Operation::RecvMessage { message: &mut message, peek })?;
+        Ok((count, message.sender()))
+    }
+
+    #[track_caller]
+    pub(super) fn send_to(&self, bytes: &[u8], to: &SocketAddrAny) -> io::Result<usize> {
+        let buffers = [IoSlice::new(bytes)];
+        let mut message = Message::send(&buffers, Some(to));
+        self.perform("send", Operation::SendMessage { message: &mut message })
+    }
+
+    /// The next connection, of which nobody knows yet; the peer's address, if it has one.
+    #[track_caller]
+    pub(super) fn accept(&self) -> io::Result<(OwnedFd, Option<SocketAddrAny>)> {
+        self.call(Direction::Read, "accept", |fd| accept(fd))
+    }
+
+    /// As [`accept`](Socket::accept), if one is there.
+    pub(super) fn try_accept(&self) -> Option<io::Result<(OwnedFd, Option<SocketAddrAny>)>> {
+        match accept(self.fd.as_fd()) {
+            Err(Errno::AGAIN) => None,
+            accepted => Some(accepted.map_err(io::Error::from)),
+        }
+    }
+
+    /// Connects a socket that does not block.
+    #[track_caller]
+    pub(super) fn connect(&self, to: &SocketAddrAny) -> io::Result<()> {
+        let mut has_begun = false;
+        self.call(Direction::Write, "connect", |fd| {
+            if !has_begun {
+                has_begun = true;
+                return match rustix::net::connect(fd, to) {
+                    Err(Errno::INPROGRESS | Errno::INTR) => Err(Errno::AGAIN),
+                    connected => connected,
+                };
+            }
+            sockopt::socket_error(fd)??;
+            // Woken for no reason: it is connected when it has a peer.
+            match rustix::net::getpeername(fd) {
+                Ok(_) => Ok(()),
+                Err(Errno::NOTCONN) => Err(Errno::AGAIN),
+                Err(error) => Err(error),
+            }
         })
     }
 
-    /// Waits until the system says that the direction is ready.
+    /// Makes a system call as often as it takes, on a socket that does not block.
+    #[track_caller]
+    pub(super) fn call<T>(
+        &self,
+        direction: Direction,
+        what: &'static str,
+        mut call: impl FnMut(BorrowedFd<'_>) -> Result<T, Errno>,
+    ) -> io::Result<T> {
+        let mut done = None;
+        let mut once = || {
+            done = Some(call(self.fd.as_fd())?);
+            Ok(0)
+        };
+        self.perform(what, Operation::Call { direction, call: &mut once })?;
+        Ok(done.expect("a call that has succeeded has brought something"))
+    }
+
+    #[inline]
+    #[track_caller]
+    fn perform(&self, what: &'static str, operation: Operation<'_, '_>) -> io::Result<usize> {
+        match self.timeout_of(operation.direction()).get() {
+            None => scheduled::perform(&self.source, what, operation),
+            Some(timeout) => self.perform_within(timeout, what, operation),
+        }
+    }
+
+    /// Fails as std's sockets do whose time is over.
+    #[cold]
+    #[track_caller]
+    fn perform_within(
+        &self,
+        timeout: Duration,
+        what: &'static str,
+        operation: Operation<'_, '_>,
+    ) -> io::Result<usize> {
+        let mut operation = Some(operation);
+        let performed = time::timeout(timeout, || {
+            let operation = operation.take().expect("it is performed once");
+            scheduled::perform(&self.source, what, operation)
+        });
+        match performed {
+            Ok(performed) => performed,
+            Err(elapsed) => match elapsed.0 {
+                // It was done all the same.
+                Ok(count) => Ok(count),
+                Err(error) if Cancelled::is(&error) => Err(io::ErrorKind::WouldBlock.into()),
+                Err(error) => Err(error),
+            },
+        }
+    }
+
+    fn timeout_of(&self, direction: Direction) -> &Timeout {
+        match direction {
+            Direction::Read => &self.read_timeout,
+            Direction::Write => &self.write_timeout,
+        }
+    }
+
+    /// How long a call in that direction may wait.
+    pub(super) fn timeout(&self, direction: Direction) -> Option<Duration> {
+        self.timeout_of(direction).get()
+    }
+
+    /// # Errors
+    ///
+    /// A time of nothing, as std has it.
+    pub(super) fn set_timeout(&self, direction: Direction, timeout: Option<Duration>) -> io::Result<()> {
+        if timeout == Some(Duration::ZERO) {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a timeout of no time at all"));
+        }
+        // For whoever gets the descriptor later.
+        sockopt::set_socket_timeout(&self.fd, kind_of(direction), timeout)?;
+        self.timeout_of(direction).set(timeout);
+        Ok(())
+    }
+
+    /// Parks until a call in that direction need not wait, as far as is known.
     #[track_caller]
     pub(super) fn wait(&self, direction: Direction, what: &'static str) -> io::Result<()> {
-        self.source.wait_until_ready(direction, what)
+        scheduled::wait_until_ready(&self.source, self.fd.as_fd(), direction, what)
     }
+
+    /// Whether a call in that direction need not wait.
+    pub(super) fn is_ready(&self, direction: Direction) -> io::Result<bool> {
+        scheduled::is_ready(self.fd.as_fd(), direction)
+    }
+
+    /// For arms.
+    pub(super) fn place(&self, direction: Direction) -> AtDescriptor {
+        AtDescriptor::new(&self.source, direction)
+    }
+
+    pub(super) fn local_addr(&self) -> io::Result<SocketAddrAny> {
+        Ok(rustix::net::getsockname(&self.fd)?)
+    }
+
+    pub(super) fn peer_addr(&self) -> io::Result<SocketAddrAny> {
+        let address = rustix::net::getpeername(&self.fd)?;
+        address.ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+
+    pub(super) fn take_error(&self) -> io::Result<Option<io::Error>> {
+        Ok(sockopt::socket_error(&self.fd)?.err().map(io::Error::from))
+    }
+
+    pub(super) fn shutdown(&self, how: std::net::Shutdown) -> io::Result<()> {
+        let how = match how {
+            std::net::Shutdown::Read => rustix::net::Shutdown::Read,
+            std::net::Shutdown::Write => rustix::net::Shutdown::Write,
+            std::net::Shutdown::Both => rustix::net::Shutdown::Both,
+        };
+        Ok(rustix::net::shutdown(&self.fd, how)?)
+    }
+}
+
+fn kind_of(direction: Direction) -> sockopt::Timeout {
+    match direction {
+        Direction::Read => sockopt::Timeout::Recv,
+        Direction::Write => sockopt::Timeout::Send,
+    }
+}
+
+#[cfg(not(any(target_os = "macos", target_os = "ios")))]
+fn open(family: AddressFamily, kind: SocketType, nonblocking: bool) -> io::Result<OwnedFd> {
+    let flags = if nonblocking { SocketFlags::NONBLOCK } else { SocketFlags::empty() };
+    Ok(rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC | flags, None)?)
+}
+
+#[cfg(any(target_os = "macos", target_os = "ios"))]
+fn open(family: AddressFamily, kind: SocketType, nonblocking: bool) -> io::Result<OwnedFd> {
+    let fd = rustix::net::socket(family, kind, None)?;
+    make_ours(&fd)?;
+    rustix::io::ioctl_fionbio(&fd, nonblocking)?;
+    Ok(fd)
+}
+
+/// Not for children, and no signal when the other side has gone.
+#[cfg(any(target_os = "macos", target_os = "ios"))]
+fn make_ours(fd: &OwnedFd) -> Result<(), Errno> {
+    rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::CLOEXEC)?;
+    sockopt::set_socket_nosigpipe(fd, true)
+}
+
+/// One that has gone before it was accepted is passed over.
+fn accept(fd: BorrowedFd<'_>) -> Result<(OwnedFd, Option<SocketAddrAny>), Errno> {
+    loop {
+        match accept_any(fd) {
+            Err(Errno::CONNABORTED | Errno::INTR) => continue,
+            accepted => return accepted,
+        }
+    }
+}
+
+#[cfg(not(any(target_os = "macos", target_os = "ios")))]
+fn accept_any(fd: BorrowedFd<'_>) -> Result<(OwnedFd, Option<SocketAddrAny>), Errno> {
+    rustix::net::acceptfrom_with(fd, SocketFlags::CLOEXEC)
+}
+
+#[cfg(any(target_os = "macos", target_os = "ios"))]
+fn accept_any(fd: BorrowedFd<'_>) -> Result<(OwnedFd, Option<SocketAddrAny>), Errno> {
+    let (accepted, address) = rustix::net::acceptfrom(fd)?;
+    make_ours(&accepted)?;
+    // There it inherits the flag from the listener.
+    rustix::io::ioctl_fionbio(&accepted, false)?;
+    Ok((accepted, address))
 }
 
 impl AsFd for Socket {
@@ -104,6 +348,6 @@ impl AsRawFd for Socket {
 
 impl fmt::Debug for Socket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Socket({})", self.as_raw_fd())
+        self.fd.as_raw_fd().fmt(f)
     }
 }

@@ -1,16 +1,14 @@
 //! TCP: listeners and streams.
 
-use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
-use std::net::{self, Shutdown, SocketAddr, ToSocketAddrs};
+use std::net::{Shutdown, SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
 
-use rustix::io::Errno;
-use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, sockopt};
+use rustix::net::addr::SocketAddrArg;
+use rustix::net::{AddressFamily, SocketType, sockopt};
 
 use super::socket::Socket;
-use crate::scheduler::io::Direction;
 use crate::scheduler::lowlevel;
 
 /// Waits for connections; as [`std::net::TcpListener`].
@@ -45,16 +43,11 @@ impl TcpListener {
     /// As the system has it, of the last address.
     pub fn bind(address: impl ToSocketAddrs) -> io::Result<TcpListener> {
         first_of(address, |address| {
-            let fd = rustix::net::socket_with(
-                family(address),
-                SocketType::STREAM,
-                SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
-                None,
-            )?;
-            sockopt::set_socket_reuseaddr(&fd, true)?;
-            rustix::net::bind(&fd, address)?;
-            rustix::net::listen(&fd, BACKLOG)?;
-            Ok(TcpListener { socket: Socket::new(fd) })
+            let socket = Socket::open(family(address), SocketType::STREAM, true)?;
+            sockopt::set_socket_reuseaddr(&socket, true)?;
+            rustix::net::bind(&socket, address)?;
+            rustix::net::listen(&socket, BACKLOG)?;
+            Ok(TcpListener { socket })
         })
     }
 
@@ -65,15 +58,7 @@ impl TcpListener {
     /// As the system has it; those that concern one connection alone are passed over. [`Cancelled`](crate::Cancelled).
     #[track_caller]
     pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        let (fd, address) = self.socket.call(Direction::Read, "accept", |fd| {
-            loop {
-                match rustix::net::acceptfrom_with(fd, SocketFlags::CLOEXEC) {
-                    // It has gone before it was accepted.
-                    Err(Errno::CONNABORTED) => continue,
-                    accepted => break accepted.map(|accepted| (accepted, false)),
-                }
-            }
-        })?;
+        let (fd, address) = self.socket.accept()?;
         let address = address.ok_or_else(|| io::Error::other("a connection without an address"))?;
         Ok((TcpStream { socket: Socket::new(fd) }, SocketAddr::try_from(address)?))
     }
@@ -89,7 +74,7 @@ impl TcpListener {
     ///
     /// As the system has it.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        Ok(SocketAddr::try_from(rustix::net::getsockname(&self.socket)?)?)
+        Ok(SocketAddr::try_from(self.socket.local_addr()?)?)
     }
 
     /// What went wrong since it was asked last.
@@ -98,7 +83,7 @@ impl TcpListener {
     ///
     /// As the system has it.
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        take_error(&self.socket)
+        self.socket.take_error()
     }
 }
 
@@ -110,26 +95,15 @@ impl TcpStream {
     /// As the system has it, of the last address. [`Cancelled`](crate::Cancelled).
     #[track_caller]
     pub fn connect(address: impl ToSocketAddrs) -> io::Result<TcpStream> {
-        lowlevel::may_wait()?;
+        lowlevel::will_wait()?;
         first_of(address, TcpStream::connect_to)
     }
 
     #[track_caller]
     fn connect_to(address: &SocketAddr) -> io::Result<TcpStream> {
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let fd = rustix::net::socket_with(family(address), SocketType::STREAM, flags, None)?;
-        let socket = Socket::new(fd);
-        match rustix::net::connect(&socket, address) {
-            Ok(()) => {}
-            Err(Errno::INPROGRESS | Errno::INTR) => {
-                socket.wait(Direction::Write, "connect")?;
-                if let Some(error) = take_error(&socket)? {
-                    return Err(error);
-                }
-            }
-            Err(error) => return Err(error.into()),
-        }
-        rustix::io::ioctl_fionbio(&socket, false)?;
+        let socket = Socket::open(family(address), SocketType::STREAM, true)?;
+        socket.connect(&address.as_any())?;
+        socket.set_nonblocking(false)?;
         Ok(TcpStream { socket })
     }
 
@@ -140,7 +114,7 @@ impl TcpStream {
     /// As [`read`](Read::read).
     #[track_caller]
     pub fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.socket.recv(buffer, RecvFlags::PEEK)
+        self.socket.recv(buffer, true)
     }
 
     /// Ends one direction of the connection, or both.
@@ -149,12 +123,7 @@ impl TcpStream {
     ///
     /// As the system has it.
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        let how = match how {
-            Shutdown::Read => rustix::net::Shutdown::Read,
-            Shutdown::Write => rustix::net::Shutdown::Write,
-            Shutdown::Both => rustix::net::Shutdown::Both,
-        };
-        Ok(rustix::net::shutdown(&self.socket, how)?)
+        self.socket.shutdown(how)
     }
 
     /// The address of the other side.
@@ -163,9 +132,7 @@ impl TcpStream {
     ///
     /// As the system has it.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        let address = rustix::net::getpeername(&self.socket)?;
-        let address = address.ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected))?;
-        Ok(SocketAddr::try_from(address)?)
+        Ok(SocketAddr::try_from(self.socket.peer_addr()?)?)
     }
 
     /// The address of this side.
@@ -174,7 +141,7 @@ impl TcpStream {
     ///
     /// As the system has it.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        Ok(SocketAddr::try_from(rustix::net::getsockname(&self.socket)?)?)
+        Ok(SocketAddr::try_from(self.socket.local_addr()?)?)
     }
 
     /// Whether small packets are sent at once.
@@ -210,7 +177,7 @@ impl TcpStream {
     ///
     /// As the system has it.
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        take_error(&self.socket)
+        self.socket.take_error()
     }
 
     /// The same connection once more, with a descriptor of its own.
@@ -219,8 +186,7 @@ impl TcpStream {
     ///
     /// As the system has it.
     pub fn try_clone(&self) -> io::Result<TcpStream> {
-        let fd = self.socket.as_fd().try_clone_to_owned()?;
-        Ok(TcpStream { socket: Socket::new(fd) })
+        Ok(TcpStream { socket: self.socket.try_clone()? })
     }
 }
 
@@ -248,15 +214,11 @@ fn family(address: &SocketAddr) -> AddressFamily {
     }
 }
 
-fn take_error(socket: &Socket) -> io::Result<Option<io::Error>> {
-    Ok(sockopt::socket_error(socket)?.err().map(io::Error::from))
-}
-
 impl Read for &TcpStream {
     #[inline]
     #[track_caller]
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.socket.recv(buffer, RecvFlags::empty())
+        self.socket.recv(buffer, false)
     }
 }
 
@@ -302,7 +264,7 @@ impl Iterator for Incoming<'_> {
 }
 
 macro_rules! descriptors {
-    ($type:ident, $std:ty) => {
+    ($type:ident) => {
         impl AsFd for $type {
             fn as_fd(&self) -> BorrowedFd<'_> {
                 self.socket.as_fd()
@@ -323,5 +285,5 @@ macro_rules! descriptors {
     };
 }
 
-descriptors!(TcpListener, net::TcpListener);
-descriptors!(TcpStream, net::TcpStream);
+descriptors!(TcpListener);
+descriptors!(TcpStream);

@@ -19,7 +19,7 @@ use super::cells::Cells;
 use super::chance::Chance;
 use super::here;
 use super::hot::{Cancel, Hot, Outcome};
-use super::io::AtDescriptor;
+use super::io::Waiting;
 use super::live::Listed;
 use super::park;
 use super::place::AtTime;
@@ -32,7 +32,7 @@ use super::unhandled::{Problem, Unhandled};
 use super::wait_list::WaitList;
 use crate::arena::Arena;
 use crate::clock::{Clock, Nanos};
-use crate::driver::choice::Driver;
+use crate::driver::choice::{Chosen, Driver};
 use crate::generator::mark::{self, Mark};
 use crate::stack::Shape;
 
@@ -52,6 +52,7 @@ pub(super) struct Config {
     pub(super) virtual_time: bool,
     pub(super) slow_step: Duration,
     pub(super) unhandled: Option<Hook>,
+    pub(super) driver: Driver,
 }
 
 /// What happens when a timer is due.
@@ -82,9 +83,9 @@ pub(crate) struct Core {
     /// For programs that ask for chance. Apart from the order, which does not depend on what they ask.
     pub(super) dice: Chance,
     pub(super) tripwire: Tripwire,
-    pub(super) driver: Driver,
+    pub(super) driver: Chosen,
     /// What the driver was asked for: where those wait who did.
-    pub(super) operations: RefCell<Arena<*const AtDescriptor>>,
+    pub(super) operations: RefCell<Arena<*const Waiting>>,
     pub(super) gate: Arc<Gate>,
     /// As those see it who look at all runtimes.
     pub(super) live: Listed,
@@ -105,7 +106,7 @@ pub(crate) struct Core {
 
 impl Core {
     pub(super) fn new(config: Config) -> Core {
-        let driver = Driver::new();
+        let driver = Chosen::new(config.driver);
         let gate = Arc::new(Gate::new(driver.alarm()));
         let live = Listed::new(&gate, config.name.as_deref(), config.debug);
         Core {
@@ -154,11 +155,11 @@ impl Core {
         self.timers.borrow_mut()
     }
 
-    pub(super) fn driver(&self) -> &Driver {
+    pub(super) fn driver(&self) -> &Chosen {
         &self.driver
     }
 
-    pub(super) fn operations(&self) -> RefMut<'_, Arena<*const AtDescriptor>> {
+    pub(super) fn operations(&self) -> RefMut<'_, Arena<*const Waiting>> {
         self.operations.borrow_mut()
     }
 

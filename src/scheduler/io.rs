@@ -1,166 +1,266 @@
-//! Waiting for descriptors: operations go to the driver under a number, and their completions wake tasks.
+//! Input and output: a task performs an operation, and parks until its driver says that it is done, or may be done.
 //!
-//! Invariant: an operation in flight points to its place, which stays where it is; when the place is left, the operation has
-//! completed or was taken back.
+//! Invariants:
+//! - What has been done is returned, cancelled or not; what fails with `Cancelled` has done nothing.
+//! - A task that has lent memory to the system parks until the system has given it back, whatever is cancelled meanwhile. Nothing
+//!   can unwind between the two.
 #![allow(unsafe_code)]
 
 use std::cell::Cell;
+use std::fmt;
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::panic::Location;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::arm;
 use super::core::Core;
 use super::here;
-use super::hot::Outcome;
+use super::hot::{Cancel, Outcome};
 use super::park;
 use super::place::{Sleeper, sealed};
+use super::record::Record;
 use super::why::Why;
 pub(crate) use crate::driver::Direction;
-use crate::driver::Key;
-use crate::driver::readiness::Submitted;
+use crate::driver::operation;
+pub(crate) use crate::driver::operation::{Message, Operation};
+use crate::driver::{Completion, Descriptor, Key, Submitted, Taken};
+use crate::report;
 
-/// A descriptor that schedulers may wait for, by a number of its own: those of descriptors are used again.
-///
-/// It belongs to no thread: whichever scheduler waits for it registers it. It stands before the descriptor in whatever owns that,
-/// so that it is dropped first.
+/// A descriptor that operations are performed on. It does not own it, and belongs to no scheduler: whichever it is used under
+/// registers it.
 #[derive(Debug)]
 pub(crate) struct Source {
-    fd: RawFd,
-    number: u64,
+    at: Descriptor,
 }
 
 impl Source {
     pub(crate) fn new(fd: RawFd) -> Source {
         static LAST: AtomicU64 = AtomicU64::new(0);
         // Relaxed: that no two are equal is all there is to it.
-        Source { fd, number: LAST.fetch_add(1, Ordering::Relaxed) + 1 }
-    }
-
-    /// Whether a system call on it is known to have to wait.
-    #[inline]
-    pub(crate) fn would_block(&self, direction: Direction) -> bool {
-        let readiness = here::lend_core().and_then(|core| core.driver().if_made());
-        readiness.is_some_and(|readiness| readiness.would_block(self.fd, self.number, direction))
-    }
-
-    /// A system call has found that it would have to wait, or has taken all there was.
-    #[inline]
-    pub(crate) fn set_blocked(&self, direction: Direction) {
-        if let Some(readiness) = here::lend_core().and_then(|core| core.driver().if_made()) {
-            readiness.set_blocked(self.fd, self.number, direction);
-        }
-    }
-
-    /// Parks the running task until a system call need not wait, as far as is known.
-    ///
-    /// # Errors
-    ///
-    /// The wait was cancelled; another task waits for the same; the system cannot wait for such a descriptor.
-    #[track_caller]
-    pub(crate) fn wait_until_ready(&self, direction: Direction, what: &'static str) -> io::Result<()> {
-        let (core, task) = park::whoever_waits()?;
-        let place = AtDescriptor::new(self.fd, self.number, direction);
-        // SAFETY: the task runs, and this is its code. The place stays where it is.
-        let outcome = unsafe { arm::park_in(&place, core, task, &Why::new(what), Location::caller()) };
-        match (place.error.take(), outcome) {
-            (Some(error), _) => Err(error),
-            (None, Outcome::Granted) => Ok(()),
-            // SAFETY: the task runs.
-            (None, _) => Err(unsafe { park::cancelled() }.into()),
-        }
+        Source { at: Descriptor { fd, source: LAST.fetch_add(1, Ordering::Relaxed) + 1 } }
     }
 }
 
-/// The descriptor is about to be closed, or used by somebody else.
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "on descriptor {}", self.at.fd)
+    }
+}
+
 impl Drop for Source {
+    #[inline]
     fn drop(&mut self) {
-        if let Some(readiness) = here::lend_core().and_then(|core| core.driver().if_made()) {
-            readiness.forget(self.fd, self.number);
+        if let Some(core) = here::lend_core() {
+            core.driver().forget(self.at);
         }
     }
 }
 
-/// A wait for a descriptor to be ready.
-pub(super) struct AtDescriptor {
-    fd: RawFd,
-    source: u64,
+/// Performs an operation; parks the running task for as long as it takes.
+///
+/// # Errors
+///
+/// Those of the operation; a cancellation, and then it has done nothing; another task waits in the same direction.
+///
+/// # Panics
+///
+/// Outside of `run`.
+#[inline]
+#[track_caller]
+pub(crate) fn perform(
+    source: &Source,
+    what: &'static str,
+    mut operation: Operation<'_, '_>,
+) -> io::Result<usize> {
+    park::may_wait()?;
+    perform_begun(source, what, &mut operation, Location::caller())
+}
+
+fn perform_begun(
+    source: &Source,
+    what: &'static str,
+    operation: &mut Operation<'_, '_>,
+    at: &'static Location<'static>,
+) -> io::Result<usize> {
+    // That a descriptor is set not to block is found out by carrying a call out on it.
+    let mut is_impatient = false;
+    loop {
+        let core = here::need_core();
+        if let Some(done) = core.driver().attempt(source.at, operation) {
+            return done;
+        }
+        // Asked again each time: a call of the user's may have done anything.
+        let (core, task) = park::whoever_waits()?;
+        let why = Why::new(what).on(source);
+        let waiting = Waiting::new(source.at, operation.direction());
+        let key = core.operations().insert(&raw const waiting);
+        let submitted = match std::mem::take(&mut is_impatient) {
+            true => core.driver().watch(Key(key), source.at, operation.direction()),
+            // SAFETY: until its completion has come this function does not go on, nor unwind.
+            false => unsafe { core.driver().submit(Key(key), source.at, operation) },
+        };
+        let submitted = match submitted {
+            Ok(Submitted::Ready) => {
+                core.operations().take(key);
+                continue;
+            }
+            Ok(submitted) => submitted,
+            Err(error) => {
+                core.operations().take(key);
+                return Err(error);
+            }
+        };
+        // SAFETY: the task runs, and what it has just submitted has not been waited for.
+        let ended = unsafe { waiting.park(core, task, Key(key), &why, at) };
+        core.driver().finish(Key(key), source.at, operation.direction(), submitted);
+        match (ended, submitted) {
+            // SAFETY: the task runs.
+            (None, _) => unsafe { park::fail_if_cancelled(core, task)? },
+            (Some(Completion(result)), Submitted::Carried) => match usize::try_from(result) {
+                Ok(count) => return Ok(count),
+                Err(_) => match -result {
+                    // By this task, for nobody else knows the key; or by a signal.
+                    libc::ECANCELED => {
+                        // SAFETY: the task runs.
+                        unsafe { park::fail_if_cancelled(core, task)? };
+                    }
+                    libc::EINTR => {}
+                    libc::EAGAIN => is_impatient = true,
+                    errno => return Err(io::Error::from_raw_os_error(errno)),
+                },
+            },
+            (Some(Completion(result)), _) if result < 0 && -result != libc::ECANCELED => {
+                return Err(io::Error::from_raw_os_error(-result));
+            }
+            // It is ready: attempted again even if it was cancelled meanwhile, for what can be done now is done.
+            (Some(_), _) => {}
+        }
+    }
+}
+
+/// Whoever waits for an operation in flight: lies on the waiter's stack.
+pub(super) struct Waiting {
+    at: Descriptor,
     direction: Direction,
     sleeper: Cell<Option<Sleeper>>,
+    completion: Cell<Option<Completion>>,
+    /// Whether that is what its wait was granted by.
+    is_granted: Cell<bool>,
+}
+
+impl Waiting {
+    fn new(at: Descriptor, direction: Direction) -> Waiting {
+        let (sleeper, completion) = (Cell::new(None), Cell::new(None));
+        Waiting { at, direction, sleeper, completion, is_granted: Cell::new(false) }
+    }
+
+    /// Parks until the completion has come. `None` if it was cancelled, and none will come.
+    ///
+    /// # Safety
+    ///
+    /// The task must be running, and `key` name an operation in flight that this waits for.
+    #[inline]
+    unsafe fn park(
+        &self,
+        core: &Core,
+        task: *const Record,
+        key: Key,
+        why: &Why<'_>,
+        at: &'static Location<'static>,
+    ) -> Option<Completion> {
+        let bomb = Bomb;
+        // SAFETY: the task runs, says the caller, and waits for nothing else.
+        unsafe {
+            let hot = park::hot(task);
+            let wait = park::begin(task);
+            self.sleeper.set(Some(Sleeper { core, task, wait }));
+            let outcome = park::park_at(core, task, why, at, Cancel::Asks);
+            if outcome != Outcome::Granted {
+                match core.driver().cancel(key, self.at, self.direction) {
+                    Taken::Back => {
+                        core.operations().take(key.0);
+                        hot.outcome.set(Outcome::Cancelled);
+                    }
+                    // It is the system's still, with all that it was lent.
+                    Taken::Later => {
+                        hot.outcome.set(Outcome::Waiting);
+                        park::park_at(core, task, why, at, Cancel::Never);
+                    }
+                }
+            }
+        }
+        std::mem::forget(bomb);
+        self.completion.get()
+    }
+}
+
+/// Ends the process rather than let a stack unwind that the system may still write to.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        report::fatal("a task unwinds from an operation in flight");
+    }
+}
+
+/// A place at a descriptor: whoever waits in it is woken when a call may be made.
+pub struct AtDescriptor {
+    waiting: Waiting,
     key: Cell<Option<Key>>,
-    pub(super) is_ready: Cell<bool>,
-    pub(super) error: Cell<Option<io::Error>>,
+    error: Cell<Option<io::Error>>,
 }
 
 impl AtDescriptor {
-    pub(super) fn new(fd: RawFd, source: u64, direction: Direction) -> AtDescriptor {
+    /// For whoever has just found that a call would wait.
+    pub(crate) fn new(source: &Source, direction: Direction) -> AtDescriptor {
         AtDescriptor {
-            fd,
-            source,
-            direction,
-            sleeper: Cell::new(None),
+            waiting: Waiting::new(source.at, direction),
             key: Cell::new(None),
-            is_ready: Cell::new(false),
             error: Cell::new(None),
         }
     }
 
-    fn submit(&self, core: &Core) -> io::Result<Submitted> {
-        let readiness = core.driver().readiness()?;
-        let key = core.operations().insert(self);
-        match readiness.submit(self.fd, self.source, self.direction, Key(key)) {
-            Ok(Submitted::InFlight) => {
-                self.key.set(Some(Key(key)));
-                Ok(Submitted::InFlight)
-            }
-            ended => {
-                core.operations().take(key);
-                ended
-            }
+    /// Whether the wait ended here: `None` if not. What cannot be waited for is an error.
+    pub(crate) fn into_woken(self) -> Option<io::Result<()>> {
+        if !self.waiting.is_granted.get() {
+            return None;
         }
-    }
-
-    /// It is ready: wakes the sleeper, if nothing else has.
-    ///
-    /// # Safety
-    ///
-    /// `this` must be alive.
-    unsafe fn complete(this: *const AtDescriptor, core: &Core) {
-        // SAFETY: alive, says the caller.
-        let this = unsafe { &*this };
-        this.key.set(None);
-        if let Some(sleeper) = this.sleeper.get() {
-            // SAFETY: the sleeper's task has not ended, for it leaves its places before.
-            this.is_ready.set(unsafe { core.wake(sleeper.task, sleeper.wait) });
-        }
+        Some(match (self.error.take(), self.waiting.completion.get()) {
+            (Some(error), _) => Err(error),
+            (None, Some(Completion(result))) if result < 0 => Err(io::Error::from_raw_os_error(-result)),
+            (None, _) => Ok(()),
+        })
     }
 
     fn take_back(&self) {
-        if let (Some(key), Some(sleeper)) = (self.key.take(), self.sleeper.get()) {
+        if let (Some(key), Some(sleeper)) = (self.key.take(), self.waiting.sleeper.get()) {
+            let (at, direction) = (self.waiting.at, self.waiting.direction);
             // SAFETY: the sleeper's task runs, and so its scheduler.
             let core = unsafe { &*sleeper.core };
-            core.operations().take(key.0);
-            if let Some(readiness) = core.driver().if_made() {
-                readiness.cancel(self.fd, self.source, self.direction);
+            if core.operations().take(key.0).is_some() {
+                // A completion that comes later finds nobody, and it brings nothing.
+                core.driver().cancel(key, at, direction);
             }
+            core.driver().finish(key, at, direction, Submitted::Awaited);
         }
     }
 }
 
-// SAFETY: only an operation in flight points to it, which is taken back by both.
+// SAFETY: only the driver's key leads here, and that is taken back.
 unsafe impl sealed::Place for AtDescriptor {
     unsafe fn enter(&self, sleeper: &Sleeper) {
-        self.sleeper.set(Some(*sleeper));
+        self.waiting.sleeper.set(Some(*sleeper));
         // SAFETY: there is a scheduler while its task runs.
         let core = unsafe { &*sleeper.core };
-        match self.submit(core) {
-            Ok(Submitted::InFlight) => return,
+        let key = core.operations().insert(&raw const self.waiting);
+        match core.driver().watch(Key(key), self.waiting.at, self.waiting.direction) {
+            Ok(Submitted::Awaited | Submitted::Carried) => return self.key.set(Some(Key(key))),
             Ok(Submitted::Ready) => {}
             Err(error) => self.error.set(Some(error)),
         }
+        core.operations().take(key);
         // SAFETY: the sleeper's task runs.
-        self.is_ready.set(unsafe { core.wake(sleeper.task, sleeper.wait) });
+        self.waiting.is_granted.set(unsafe { core.wake(sleeper.task, sleeper.wait) });
     }
 
     unsafe fn leave(&self) {
@@ -176,11 +276,37 @@ impl Drop for AtDescriptor {
 
 impl Core {
     /// An operation has completed.
-    pub(super) fn complete(&self, key: Key) {
-        let place = self.operations().take(key.0);
-        if let Some(place) = place {
-            // SAFETY: an operation in flight points to a living place.
-            unsafe { AtDescriptor::complete(place, self) };
+    pub(super) fn complete(&self, key: Key, completion: Completion) {
+        // Nobody waits any more for some that were cancelled.
+        let Some(waiting) = self.operations().take(key.0) else { return };
+        // SAFETY: who waits takes its key back before it goes.
+        let waiting = unsafe { &*waiting };
+        waiting.completion.set(Some(completion));
+        if let Some(sleeper) = waiting.sleeper.get() {
+            // SAFETY: the sleeper's task has not ended, for it takes its key back before.
+            waiting.is_granted.set(unsafe { self.wake(sleeper.task, sleeper.wait) });
         }
     }
+}
+
+/// Whether a call on the descriptor need not wait now.
+pub(crate) fn is_ready(fd: BorrowedFd<'_>, direction: Direction) -> io::Result<bool> {
+    operation::is_ready(fd, direction)
+}
+
+/// Parks the running task until a call on the descriptor need not wait.
+#[track_caller]
+pub(crate) fn wait_until_ready(
+    source: &Source,
+    fd: BorrowedFd<'_>,
+    direction: Direction,
+    what: &'static str,
+) -> io::Result<()> {
+    debug_assert_eq!(fd.as_raw_fd(), source.at.fd);
+    let mut call = || match is_ready(fd, direction) {
+        Ok(true) => Ok(0),
+        Ok(false) => Err(io::ErrorKind::WouldBlock.into()),
+        Err(error) => Err(error),
+    };
+    perform(source, what, Operation::Call { direction, call: &mut call }).map(drop)
 }

@@ -43,6 +43,7 @@ use std::panic::Location;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+pub use crate::driver::choice::DriverChoice;
 pub use cancel::{CancelScope, Canceller};
 pub(crate) use frame::{Failed, Frame, FrameKind, with_frame};
 pub(crate) use handle::{Ends, Options, spawn, spawn_on};
@@ -50,7 +51,7 @@ pub use handle::{Handle, Joining};
 pub(crate) use info::{current_id, snapshot};
 pub(crate) use live::{Live, live_runtimes};
 pub(crate) use park::{checkpoint, yield_now};
-pub use runtime::{Builder, Clock, RunError, Runtime, run};
+pub use runtime::{Builder, Clock, Driver, RunError, Runtime, run};
 pub(crate) use tree::{Seen, Snapshot};
 pub(crate) use tripwire::{set_tripwire, take_tripwire};
 pub use unhandled::{Problem, Unhandled};
@@ -81,6 +82,11 @@ pub(crate) fn all_info() -> Vec<info::TaskInfo> {
 pub(crate) fn failing_task() -> (Option<String>, &'static Location<'static>, bool, bool) {
     let task = here::lend_task().expect("an error of a task is noted in the task");
     (task.name(), task.spawned, task.branch.was_delivered(), task.was_cancelled_alone())
+}
+
+/// What does the input and output of this thread's runtime.
+pub(crate) fn driver_choice() -> Option<DriverChoice> {
+    Some(here::lend_core()?.driver().choice())
 }
 
 /// Parks the running task until all others wait.

@@ -205,6 +205,29 @@ pub(super) unsafe fn cancelled() -> Cancelled {
     Cancelled::new(reason.expect("a wait fails only in what has been cancelled"))
 }
 
+/// After a wait that was asked to end, and has.
+///
+/// # Errors
+///
+/// What it stands in is cancelled, as it must be then.
+///
+/// # Safety
+///
+/// `task` must be running.
+#[cold]
+pub(super) unsafe fn fail_if_cancelled(core: &Core, task: *const Record) -> Result<(), Cancelled> {
+    // SAFETY: running, says the caller.
+    unsafe {
+        match (*current_branch()).effective() {
+            None => Ok(()),
+            Some(reason) => {
+                note_failure(core, task);
+                Err(Cancelled::new(reason))
+            }
+        }
+    }
+}
+
 /// Goes to the end of the ready queue.
 ///
 /// # Safety
@@ -336,14 +359,11 @@ pub fn will_wait() -> Result<(), Cancelled> {
 fn let_others(core: &Core, task: *const Record) -> Result<(), Cancelled> {
     // SAFETY: the task runs.
     unsafe {
-        if give_way(core, task) {
-            if let Some(reason) = (*current_branch()).effective() {
-                note_failure(core, task);
-                return Err(Cancelled::new(reason));
-            }
+        match give_way(core, task) {
+            true => fail_if_cancelled(core, task),
+            false => Ok(()),
         }
     }
-    Ok(())
 }
 
 /// Lets others run; with a seed, if chance says so. Says whether they have.

@@ -93,7 +93,7 @@ impl Core {
         }
         // Where nobody is ready the loop goes on to wait, and sees it then.
         if self.driver.is_busy() && (!self.queue.is_empty() || self.clock.is_virtual()) {
-            self.driver.wait(Some(Duration::ZERO), |key| self.complete(key));
+            self.driver.wait(Some(Duration::ZERO), |key, completion| self.complete(key, completion));
         }
         let now = self.clock.now();
         self.seen.set(now);
@@ -149,7 +149,7 @@ impl Core {
                 let timeout = next.map(|deadline| Duration::from_nanos(deadline.saturating_sub(now)));
                 // A door that is closed does not sleep, and nobody rings.
                 if timeout != Some(Duration::ZERO) && (self.gate.is_closed() || self.gate.fall_asleep()) {
-                    self.driver.wait(timeout, |key| self.complete(key));
+                    self.driver.wait(timeout, |key, completion| self.complete(key, completion));
                     self.gate.wake_up();
                 }
             }

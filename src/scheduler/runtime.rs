@@ -14,6 +14,7 @@ use super::core::{Config, Core};
 use super::here;
 use super::record::{Birth, Extras, State, TaskId};
 use super::unhandled::{DEADLOCK, Problem, Unhandled};
+pub use crate::driver::choice::Driver;
 use crate::error::JoinError;
 use crate::generator::mark::{self, Mark};
 use crate::report;
@@ -140,6 +141,7 @@ impl Runtime {
                 virtual_time: false,
                 slow_step: Duration::from_millis(100),
                 unhandled: None,
+                driver: driver_by_environment(),
             },
         }
     }
@@ -306,9 +308,30 @@ impl Builder {
         self
     }
 
+    /// What does the input and output: see [`Driver`].
+    ///
+    /// Unless set, it is what the environment variable `ROPEWALK_DRIVER` says, `auto`, `epoll` or `uring`; else `auto`.
+    /// [`inspect::driver`](crate::inspect::driver) tells which one it has become.
+    pub fn driver(mut self, driver: Driver) -> Builder {
+        self.config.driver = driver;
+        self
+    }
+
     /// The runtime.
     pub fn build(self) -> Runtime {
         Runtime { config: self.config }
+    }
+}
+
+/// # Panics
+///
+/// When it names none.
+fn driver_by_environment() -> Driver {
+    match env::var("ROPEWALK_DRIVER").as_deref() {
+        Err(_) | Ok("" | "auto") => Driver::Auto,
+        Ok("epoll") => Driver::Epoll,
+        Ok("uring") => Driver::Uring,
+        Ok(other) => panic!("ROPEWALK_DRIVER is `{other}`: it may be `auto`, `epoll` or `uring`"),
     }
 }
 

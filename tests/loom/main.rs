@@ -42,8 +42,13 @@ mod channel {
 #[path = "../../src/clock.rs"]
 #[allow(dead_code)]
 mod clock;
-#[path = "../../src/driver/mod.rs"]
-mod driver;
+#[path = "../../src/driver"]
+mod driver {
+    mod alarm;
+    pub(crate) mod idle;
+
+    pub(crate) use alarm::Alarm;
+}
 mod error {
     pub(crate) use crate::kernel::error::Cancelled;
 }

@@ -4,9 +4,11 @@
 
 mod lines;
 #[path = "../it/log.rs"]
+#[allow(dead_code)]
 mod log;
 mod tcp;
 #[path = "../it/world.rs"]
+#[allow(dead_code)]
 mod world;
 
 use ropewalk::net::{TcpListener, TcpStream};

@@ -1,0 +1,204 @@
+//! Operations: the system calls that may have to wait, with all that they point to.
+//!
+//! Invariant: an operation borrows what the system reads or writes, and holds what it needs besides, such as headers. It stays
+//! where it is while it is in flight.
+#![allow(unsafe_code)]
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::marker::PhantomData;
+use std::mem::{self, MaybeUninit};
+use std::os::fd::{BorrowedFd, RawFd};
+
+use rustix::net::SocketAddrAny;
+use rustix::net::addr::{SocketAddrArg, SocketAddrStorage};
+
+use super::Direction;
+
+/// A system call that may have to wait.
+pub(crate) enum Operation<'a, 'b> {
+    /// Gives how many bytes were received.
+    Recv { buffer: &'a mut [u8], peek: bool },
+    /// Gives how many bytes were sent.
+    Send { bytes: &'a [u8] },
+    /// As `Recv`, into several buffers, and with the sender's address.
+    RecvMessage { message: &'a mut Message<'b>, peek: bool },
+    /// As `Send`, of several buffers, and to an address.
+    SendMessage { message: &'a mut Message<'b> },
+    /// Any other, on a descriptor that does not block: made when the descriptor is ready.
+    Call { direction: Direction, call: &'a mut dyn FnMut() -> io::Result<usize> },
+}
+
+/// What was attempted.
+pub(crate) enum Attempt {
+    Done(io::Result<usize>),
+    /// As done; and there was no more to be had: the next attempt would have to wait, unless the other side has closed.
+    Drained(usize),
+    WouldBlock,
+}
+
+impl Operation<'_, '_> {
+    #[inline]
+    pub(crate) fn direction(&self) -> Direction {
+        match self {
+            Operation::Recv { .. } | Operation::RecvMessage { .. } => Direction::Read,
+            Operation::Send { .. } | Operation::SendMessage { .. } => Direction::Write,
+            Operation::Call { direction, .. } => *direction,
+        }
+    }
+
+    /// Makes the call, which does not wait.
+    #[inline]
+    pub(crate) fn attempt(&mut self, fd: RawFd) -> Attempt {
+        loop {
+            let (made, limit) = self.call(fd);
+            return match made {
+                // Less than there was room for: that was all. At the end of a stream there is nothing to wait for.
+                Ok(count) if count > 0 && count < limit => Attempt::Drained(count),
+                Ok(count) => Attempt::Done(Ok(count)),
+                Err(error) => match error.kind() {
+                    io::ErrorKind::Interrupted => continue,
+                    io::ErrorKind::WouldBlock => Attempt::WouldBlock,
+                    _ => Attempt::Done(Err(error)),
+                },
+            };
+        }
+    }
+
+    /// What the call returned, and the count below which that was all there is for now.
+    #[inline]
+    fn call(&mut self, fd: RawFd) -> (io::Result<usize>, usize) {
+        // SAFETY: what is pointed to is borrowed by the operation, and as long as it says.
+        unsafe {
+            match self {
+                Operation::Recv { buffer, peek } => {
+                    let (flags, limit) = recv_flags(*peek, buffer.len());
+                    let made = libc::recv(fd, buffer.as_mut_ptr().cast(), buffer.len(), flags | DONT_WAIT);
+                    (result(made), limit)
+                }
+                Operation::Send { bytes } => {
+                    let made = libc::send(fd, bytes.as_ptr().cast(), bytes.len(), SEND_FLAGS | DONT_WAIT);
+                    (result(made), bytes.len())
+                }
+                Operation::RecvMessage { message, peek } => {
+                    let (flags, _) = recv_flags(*peek, 0);
+                    (result(libc::recvmsg(fd, message.header(), flags | DONT_WAIT)), 0)
+                }
+                Operation::SendMessage { message } => {
+                    (result(libc::sendmsg(fd, message.header(), SEND_FLAGS | DONT_WAIT)), 0)
+                }
+                Operation::Call { call, .. } => (call(), 0),
+            }
+        }
+    }
+}
+
+const DONT_WAIT: libc::c_int = libc::MSG_DONTWAIT;
+
+/// A connection that is gone is an error, not a signal. Where there is no such flag the socket has an option.
+#[cfg(any(
+    target_os = "linux",
+    target_os = "android",
+    target_os = "freebsd",
+    target_os = "netbsd",
+    target_os = "openbsd"
+))]
+pub(super) const SEND_FLAGS: libc::c_int = libc::MSG_NOSIGNAL;
+#[cfg(not(any(
+    target_os = "linux",
+    target_os = "android",
+    target_os = "freebsd",
+    target_os = "netbsd",
+    target_os = "openbsd"
+)))]
+pub(super) const SEND_FLAGS: libc::c_int = 0;
+
+/// The flags, and what a count is to be compared with: what was only looked at is still there.
+#[inline]
+pub(super) fn recv_flags(peek: bool, room: usize) -> (libc::c_int, usize) {
+    if peek { (libc::MSG_PEEK, 0) } else { (0, room) }
+}
+
+#[inline]
+fn result(made: isize) -> io::Result<usize> {
+    usize::try_from(made).map_err(|_| io::Error::last_os_error())
+}
+
+/// Several buffers, and an address, as the system wants them.
+pub(crate) struct Message<'a> {
+    header: libc::msghdr,
+    address: MaybeUninit<SocketAddrStorage>,
+    /// Of the address; for one that receives, of the room for it.
+    length: u32,
+    _borrows: PhantomData<&'a mut [u8]>,
+}
+
+// SAFETY: it points to what it borrows, which slices of bytes are, and to itself.
+unsafe impl Send for Message<'_> {}
+// SAFETY: as above; shared it gives nothing away.
+unsafe impl Sync for Message<'_> {}
+
+impl<'a> Message<'a> {
+    pub(crate) fn receive(buffers: &'a mut [IoSliceMut<'_>]) -> Message<'a> {
+        // A slice of bytes for the system is what the system calls an `iovec`: std promises that.
+        Message::new(buffers.as_mut_ptr().cast(), buffers.len(), size_of::<SocketAddrStorage>() as u32)
+    }
+
+    pub(crate) fn send(buffers: &'a [IoSlice<'_>], to: Option<&SocketAddrAny>) -> Message<'a> {
+        let mut message = Message::new(buffers.as_ptr().cast_mut().cast(), buffers.len(), 0);
+        if let Some(to) = to {
+            // SAFETY: there is room for any address.
+            message.length = unsafe { to.write_sockaddr(message.address.as_mut_ptr()) };
+        }
+        message
+    }
+
+    fn new(buffers: *mut libc::iovec, count: usize, length: u32) -> Message<'a> {
+        // SAFETY: zeros are a header that is empty.
+        let mut header: libc::msghdr = unsafe { mem::zeroed() };
+        header.msg_iov = buffers;
+        header.msg_iovlen = count.min(MOST_BUFFERS) as _;
+        Message { header, address: MaybeUninit::zeroed(), length, _borrows: PhantomData }
+    }
+
+    /// What the system is given. It points into this, which must stay where it is as long as that is used.
+    #[inline]
+    pub(super) fn header(&mut self) -> *mut libc::msghdr {
+        if self.length > 0 {
+            self.header.msg_name = self.address.as_mut_ptr().cast();
+            self.header.msg_namelen = self.length;
+        }
+        &raw mut self.header
+    }
+
+    /// Where it came from, once it has been received; not all have an address.
+    pub(crate) fn sender(&self) -> Option<SocketAddrAny> {
+        if self.header.msg_name.is_null() || self.header.msg_namelen == 0 {
+            return None;
+        }
+        // SAFETY: the system has written so many bytes of an address, or fewer than it would have.
+        Some(unsafe { SocketAddrAny::new(self.address, self.header.msg_namelen.min(self.length)) })
+    }
+
+    /// Whether it was longer than the buffers.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.header.msg_flags & libc::MSG_TRUNC != 0
+    }
+}
+
+/// As many buffers as the system takes at a time, on all systems.
+const MOST_BUFFERS: usize = 1024;
+
+/// Whether the descriptor is ready now.
+pub(crate) fn is_ready(fd: BorrowedFd<'_>, direction: Direction) -> io::Result<bool> {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let wanted = match direction {
+        Direction::Read => PollFlags::IN,
+        Direction::Write => PollFlags::OUT,
+    };
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    match poll(&mut [PollFd::new(&fd, wanted)], Some(&at_once)) {
+        Ok(count) => Ok(count > 0),
+        Err(rustix::io::Errno::INTR) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,438 @@
+//! The io_uring driver: the system carries out the calls, many with one entry into it.
+//!
+//! What a socket sends and receives is *carried*: the system has the buffer until the call's completion has come. For all else
+//! the ring only says when a descriptor is ready, and the call is made then.
+//!
+//! Invariants:
+//! - A completion is told of once, under the key of its operation. What is told of the ring's own entries has no key.
+//! - An entry that names memory is pushed as the last thing that can fail. Nothing forgets it before its completion: the ring
+//!   does not go while one is out.
+//! - A cancellation only hurries a completion. Whatever the system says of it, the completion decides.
+//! - In each direction of a descriptor there waits one operation, or none; as with the other driver.
+#![allow(unsafe_code)]
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::env;
+use std::fmt;
+use std::io;
+use std::mem;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use io_uring::squeue::{Entry, Flags};
+use io_uring::types::{Fd, SubmitArgs, Timespec};
+use io_uring::{IoUring, opcode};
+use rustix::event::EventfdFlags;
+use rustix::io::Errno;
+
+use super::operation::{Attempt, Operation, SEND_FLAGS, recv_flags};
+use super::{Completion, Descriptor, Direction, Key, Submitted};
+use crate::report;
+
+/// Entries that wait to be handed to the system: so many go with one call. More are handed over before.
+const ENTRIES: u32 = 256;
+
+/// Completions that the system has room for, for each entry. Those beyond it keeps for itself, which costs time.
+const COMPLETIONS: u32 = 16;
+
+/// What the ring's own entries are told by. Keys are never as large.
+const BELL: u64 = u64::MAX;
+const CANCEL: u64 = u64::MAX - 1;
+
+pub(super) struct Uring {
+    ring: RefCell<IoUring>,
+    bell: Bell,
+    /// Operations whose completion has not come.
+    in_flight: Cell<usize>,
+    /// Those among them whose memory the system has.
+    carried: Cell<usize>,
+    /// Completions that had to be taken out where nobody could be told.
+    early: RefCell<VecDeque<(u64, i32)>>,
+    /// Operations whose cancellation there was no room for.
+    unwanted: RefCell<Vec<Key>>,
+    /// By descriptor.
+    lanes: RefCell<Vec<Lane>>,
+}
+
+/// Who waits for a descriptor, in each direction.
+#[derive(Clone, Default)]
+struct Lane {
+    source: u64,
+    waiting: [Option<Key>; 2],
+}
+
+/// Ends the wait of the ring that it is from.
+#[derive(Clone)]
+pub(super) struct Bell(Arc<OwnedFd>);
+
+impl Bell {
+    fn new() -> io::Result<Bell> {
+        let fd = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        Ok(Bell(Arc::new(fd)))
+    }
+
+    pub(super) fn ring(&self) {
+        // What cannot be added to has been rung.
+        let _ = rustix::io::write(&*self.0, &1_u64.to_ne_bytes());
+    }
+
+    fn hush(&self) {
+        let _ = rustix::io::read(&*self.0, &mut [0; 8]);
+    }
+}
+
+/// How a ring was set up: the best that the system took.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Setup {
+    /// Completions are worked out when this thread asks for them, and nobody else uses the ring: Linux 6.1.
+    Deferred,
+    /// Completions are worked out when this thread enters the system next: Linux 5.19.
+    Cooperative,
+    /// As the first rings were.
+    Plain,
+}
+
+impl fmt::Display for Setup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Setup::Deferred => "SINGLE_ISSUER and DEFER_TASKRUN",
+            Setup::Cooperative => "COOP_TASKRUN",
+            Setup::Plain => "no flags",
+        })
+    }
+}
+
+/// Found by trying: what a system can do is not to be seen from its version.
+fn set_up() -> io::Result<(IoUring, Setup)> {
+    let entries = env::var("ROPEWALK_RING").ok().and_then(|text| text.parse().ok());
+    let entries: u32 = entries.unwrap_or(ENTRIES).clamp(1, 1 << 12);
+    let mut refused = None;
+    for setup in [Setup::Deferred, Setup::Cooperative, Setup::Plain] {
+        let mut builder = IoUring::builder();
+        // A child would share the ring, and with it what the parent's tasks read into.
+        builder.dontfork().setup_clamp();
+        match setup {
+            Setup::Deferred => {
+                let builder = builder.setup_single_issuer().setup_defer_taskrun().setup_taskrun_flag();
+                builder.setup_submit_all().setup_cqsize(entries * COMPLETIONS)
+            }
+            Setup::Cooperative => {
+                let builder = builder.setup_coop_taskrun().setup_taskrun_flag();
+                builder.setup_submit_all().setup_cqsize(entries * COMPLETIONS)
+            }
+            Setup::Plain => builder.setup_cqsize(entries * COMPLETIONS),
+        };
+        match builder.build(entries) {
+            Ok(ring) => return Ok((ring, setup)),
+            // It does not know a flag. Whatever else it says, it will say again.
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => refused = Some(error),
+            Err(error) => return Err(error),
+        }
+    }
+    Err(refused.unwrap_or_else(|| io::ErrorKind::Unsupported.into()))
+}
+
+impl Uring {
+    /// For the thread that it is made on, and no other.
+    pub(super) fn new() -> io::Result<(Uring, Bell, Setup)> {
+        let bell = Bell::new()?;
+        let (ring, setup) = set_up()?;
+        let params = ring.params();
+        if !(params.is_feature_nodrop() && params.is_feature_ext_arg() && params.is_feature_fast_poll()) {
+            return Err(io::Error::new(io::ErrorKind::Unsupported, "it is of Linux 5.10 or older"));
+        }
+        let uring = Uring {
+            ring: RefCell::new(ring),
+            bell: bell.clone(),
+            in_flight: Cell::new(0),
+            carried: Cell::new(0),
+            early: RefCell::default(),
+            unwanted: RefCell::default(),
+            lanes: RefCell::default(),
+        };
+        uring.listen_to_bell()?;
+        Ok((uring, bell, setup))
+    }
+
+    /// How many operations are waited for.
+    #[inline]
+    pub(super) fn in_flight(&self) -> usize {
+        self.in_flight.get()
+    }
+
+    /// Makes the call, if the ring would not carry it out.
+    #[inline]
+    pub(super) fn attempt(
+        &self,
+        at: Descriptor,
+        operation: &mut Operation<'_, '_>,
+    ) -> Option<io::Result<usize>> {
+        match operation {
+            Operation::Call { .. } => match operation.attempt(at.fd) {
+                Attempt::Done(result) => Some(result),
+                Attempt::Drained(count) => Some(Ok(count)),
+                Attempt::WouldBlock => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// Has the system carry it out, or wait until it can be attempted.
+    ///
+    /// # Errors
+    ///
+    /// Somebody waits for that already; or the system takes no more.
+    ///
+    /// # Safety
+    ///
+    /// If it is carried, the operation and what it borrows must stay where they are, and nobody may touch them, until its
+    /// completion has come.
+    pub(super) unsafe fn submit(
+        &self,
+        key: Key,
+        at: Descriptor,
+        operation: &mut Operation<'_, '_>,
+    ) -> io::Result<Submitted> {
+        let direction = operation.direction();
+        let Some(entry) = carry(at, operation) else {
+            return self.watch(key, at, direction);
+        };
+        self.occupy(key, at, direction)?;
+        // SAFETY: what it points to stays as it is, says the caller.
+        unsafe { self.push_or_vacate(&entry.user_data(key.0), key, at, direction)? };
+        self.carried.set(self.carried.get() + 1);
+        Ok(Submitted::Carried)
+    }
+
+    /// Says when the descriptor is ready.
+    ///
+    /// # Errors
+    ///
+    /// As [`submit`](Uring::submit).
+    pub(super) fn watch(&self, key: Key, at: Descriptor, direction: Direction) -> io::Result<Submitted> {
+        self.occupy(key, at, direction)?;
+        let events = match direction {
+            Direction::Read => libc::POLLIN | libc::POLLRDHUP,
+            Direction::Write => libc::POLLOUT,
+        };
+        let entry = opcode::PollAdd::new(Fd(at.fd), events as u32).build().user_data(key.0);
+        // SAFETY: it points to no memory.
+        unsafe { self.push_or_vacate(&entry, key, at, direction)? };
+        Ok(Submitted::Awaited)
+    }
+
+    /// # Safety
+    ///
+    /// As for [`push`](Uring::push).
+    #[inline]
+    unsafe fn push_or_vacate(
+        &self,
+        entry: &Entry,
+        key: Key,
+        at: Descriptor,
+        direction: Direction,
+    ) -> io::Result<()> {
+        // SAFETY: as the caller says.
+        let pushed = unsafe { self.push(entry) };
+        match &pushed {
+            Ok(()) => self.in_flight.set(self.in_flight.get() + 1),
+            Err(_) => self.vacate(key, at, direction),
+        }
+        pushed
+    }
+
+    /// # Errors
+    ///
+    /// The system takes no more; the entry has not been pushed.
+    ///
+    /// # Safety
+    ///
+    /// What the entry points to must stay as it is until its completion has come.
+    #[inline]
+    unsafe fn push(&self, entry: &Entry) -> io::Result<()> {
+        let mut ring = self.ring.borrow_mut();
+        // SAFETY: as the caller says.
+        if unsafe { ring.submission().push(entry).is_ok() } {
+            return Ok(());
+        }
+        self.make_room(&mut ring)?;
+        // SAFETY: as above.
+        unsafe { ring.submission().push(entry).map_err(|_| io::Error::from(Errno::NOBUFS)) }
+    }
+
+    /// Hands over what waits to be handed over.
+    #[cold]
+    fn make_room(&self, ring: &mut IoUring) -> io::Result<()> {
+        loop {
+            match ring.submit() {
+                Ok(_) => return Ok(()),
+                Err(error) => match error.raw_os_error() {
+                    Some(libc::EINTR) => {}
+                    // It takes no more before completions are taken out.
+                    Some(libc::EBUSY | libc::EAGAIN) => {
+                        let before = self.early.borrow().len();
+                        let taken = ring.completion().map(|done| (done.user_data(), done.result()));
+                        self.early.borrow_mut().extend(taken);
+                        if self.early.borrow().len() == before {
+                            return Err(error);
+                        }
+                    }
+                    _ => return Err(error),
+                },
+            }
+        }
+    }
+
+    /// Asks for the end of an operation, whose completion will come all the same.
+    pub(super) fn cancel(&self, key: Key) {
+        let entry = opcode::AsyncCancel::new(key.0).build().user_data(CANCEL).flags(Flags::SKIP_SUCCESS);
+        // SAFETY: it points to no memory.
+        if unsafe { self.push(&entry).is_err() } {
+            self.unwanted.borrow_mut().push(key);
+        }
+    }
+
+    fn occupy(&self, key: Key, at: Descriptor, direction: Direction) -> io::Result<()> {
+        let mut lanes = self.lanes.borrow_mut();
+        let index = at.fd as usize;
+        if lanes.len() <= index {
+            lanes.resize(index + 1, Lane::default());
+        }
+        let lane = &mut lanes[index];
+        if lane.source != at.source {
+            // Two may use one descriptor under two numbers; they are not told apart here, and nobody is lost by it.
+            *lane = Lane { source: at.source, waiting: [None; 2] };
+        }
+        let waiting = &mut lane.waiting[direction as usize];
+        if waiting.is_some() {
+            return Err(super::busy(direction));
+        }
+        *waiting = Some(key);
+        Ok(())
+    }
+
+    /// An operation is over for whoever submitted it.
+    #[inline]
+    pub(super) fn finish(&self, key: Key, at: Descriptor, direction: Direction, submitted: Submitted) {
+        if submitted == Submitted::Carried {
+            self.carried.set(self.carried.get() - 1);
+        }
+        self.vacate(key, at, direction);
+    }
+
+    #[inline]
+    fn vacate(&self, key: Key, at: Descriptor, direction: Direction) {
+        if let Some(lane) = self.lanes.borrow_mut().get_mut(at.fd as usize) {
+            let waiting = &mut lane.waiting[direction as usize];
+            if *waiting == Some(key) {
+                *waiting = None;
+            }
+        }
+    }
+
+    fn listen_to_bell(&self) -> io::Result<()> {
+        let entry = opcode::PollAdd::new(Fd(self.bell.0.as_raw_fd()), libc::POLLIN as u32).build();
+        // SAFETY: it points to no memory.
+        unsafe { self.push(&entry.user_data(BELL)) }
+    }
+
+    /// Returns when the time is over, the alarm was rung or operations have completed, of which it tells; or for no reason.
+    pub(super) fn wait(&self, timeout: Option<Duration>, mut complete: impl FnMut(Key, Completion)) {
+        self.ask_again_for_ends();
+        let told = self.reap(&mut complete);
+        let mut ring = self.ring.borrow_mut();
+        if told || timeout == Some(Duration::ZERO) {
+            let has_work = { ring.submission().taskrun() } || !ring.submission().is_empty();
+            if !has_work {
+                return;
+            }
+            // What it says it says again with the next wait, if it is to be heard.
+            let _ = ring.submit();
+        } else {
+            let entered = match timeout {
+                None => ring.submit_and_wait(1),
+                Some(timeout) => {
+                    let until = Timespec::from(timeout);
+                    ring.submitter().submit_with_args(1, &SubmitArgs::new().timespec(&until))
+                }
+            };
+            // The time is over, a signal came, or completions have to be taken out first: all of it is done now.
+            let _ = entered;
+        }
+        drop(ring);
+        self.reap(&mut complete);
+    }
+
+    #[inline]
+    fn ask_again_for_ends(&self) {
+        if !self.unwanted.borrow().is_empty() {
+            self.unwanted.take().into_iter().for_each(|key| self.cancel(key));
+        }
+    }
+
+    /// Tells of what has completed; whether there was anything.
+    fn reap(&self, complete: &mut impl FnMut(Key, Completion)) -> bool {
+        let mut rung = false;
+        let mut any = false;
+        let early = mem::take(&mut *self.early.borrow_mut());
+        let mut ring = self.ring.borrow_mut();
+        let done = ring.completion().map(|done| (done.user_data(), done.result()));
+        for (about, result) in early.into_iter().chain(done) {
+            any = true;
+            match about {
+                BELL => rung = true,
+                CANCEL => {}
+                key => {
+                    self.in_flight.set(self.in_flight.get() - 1);
+                    complete(Key(key), Completion(result));
+                }
+            }
+        }
+        drop(ring);
+        if rung {
+            self.bell.hush();
+            // There is room: what waited to be handed over was.
+            if self.listen_to_bell().is_err() {
+                report::fatal(
+                    "io_uring takes no more entries, and other threads could not be heard any more",
+                );
+            }
+        }
+        any
+    }
+}
+
+/// The entry of an operation that the system is to carry out.
+#[inline]
+fn carry(at: Descriptor, operation: &mut Operation<'_, '_>) -> Option<Entry> {
+    let fd = Fd(at.fd);
+    Some(match operation {
+        Operation::Recv { buffer, peek } => {
+            let length = u32::try_from(buffer.len()).unwrap_or(u32::MAX);
+            opcode::Recv::new(fd, buffer.as_mut_ptr(), length).flags(recv_flags(*peek, 0).0).build()
+        }
+        Operation::Send { bytes } => {
+            let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+            opcode::Send::new(fd, bytes.as_ptr(), length).flags(SEND_FLAGS).build()
+        }
+        Operation::RecvMessage { message, peek } => {
+            opcode::RecvMsg::new(fd, message.header()).flags(recv_flags(*peek, 0).0 as u32).build()
+        }
+        Operation::SendMessage { message } => {
+            opcode::SendMsg::new(fd, message.header()).flags(SEND_FLAGS as u32).build()
+        }
+        Operation::Call { .. } => return None,
+    })
+}
+
+impl Drop for Uring {
+    fn drop(&mut self) {
+        if self.carried.get() > 0 {
+            report::fatal(
+                "the io_uring driver goes while the system may still write to what tasks have lent it",
+            );
+        }
+    }
+}
