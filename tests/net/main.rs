@@ -2,10 +2,15 @@
 //!
 //! Each driver runs all of it: `ROPEWALK_DRIVER=epoll` or `uring`.
 
+mod async_fd;
+mod copying;
+mod halves;
 mod lines;
 #[path = "../it/log.rs"]
 #[allow(dead_code)]
 mod log;
+mod pipes;
+mod std_io;
 mod tcp;
 #[path = "../it/world.rs"]
 #[allow(dead_code)]
