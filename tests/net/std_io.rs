@@ -163,9 +163,17 @@ fn exact_reads_and_copies_end_with_the_cancellation_and_do_not_try_for_ever() {
         cut_short(|| (&far).bytes().next().unwrap());
         cut_short(|| (&far).take(3).chain(&b"x"[..]).read_exact(&mut [0; 4]));
         cut_short(|| io::copy(&mut io::repeat(7), &mut &near));
-        // What was written fills the connection, so that these wait too.
-        cut_short(|| (&near).write_all(&[0; 10]));
-        cut_short(|| write!(&near, "{:>1$}", 'x', 60_000));
+        // Nobody reads it: sooner or later these wait too.
+        cut_short(|| -> io::Result<()> {
+            loop {
+                (&near).write_all(&[0; 10])?;
+            }
+        });
+        cut_short(|| -> io::Result<()> {
+            loop {
+                write!(&near, "{:>1$}", 'x', 60_000)?;
+            }
+        });
     });
 }
 
