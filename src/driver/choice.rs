@@ -14,7 +14,7 @@ use super::operation::Operation;
 use super::readiness::Readiness;
 #[cfg(target_os = "linux")]
 use super::uring::{Bell, Uring};
-use super::{Alarm, Completion, Descriptor, Direction, Key, Submitted, Taken};
+use super::{Alarm, Blocked, Completion, Descriptor, Direction, Key, Submitted, Taken};
 
 /// What a scheduler is to have its input and output done by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -124,18 +124,21 @@ impl Chosen {
         Ok(self.made.get_or_init(|| made))
     }
 
-    /// Makes the call, if it is not known that it would wait, and the system is not rather to carry it out.
+    /// Whether an operation is to be attempted first: it is not known that it would wait, nor is the system rather to carry it out.
     #[inline]
-    pub(crate) fn attempt(
-        &self,
-        at: Descriptor,
-        operation: &mut Operation<'_, '_>,
-    ) -> Option<io::Result<usize>> {
-        match self.made() {
-            Ok(Made::Readiness(readiness)) => readiness.attempt(at, operation),
+    pub(crate) fn may_attempt(&self, at: Descriptor, operation: &Operation<'_, '_>) -> io::Result<bool> {
+        Ok(match self.made()? {
+            Made::Readiness(readiness) => readiness.may_attempt(at, operation.direction()),
             #[cfg(target_os = "linux")]
-            Ok(Made::Uring(uring)) => uring.attempt(at, operation),
-            Err(error) => Some(Err(error)),
+            Made::Uring(_) => operation.is_call(),
+        })
+    }
+
+    /// What an attempt has found.
+    #[inline]
+    pub(crate) fn note(&self, at: Descriptor, direction: Direction, blocked: Blocked) {
+        if let Some(Made::Readiness(readiness)) = self.made.get() {
+            readiness.note(at, direction, blocked);
         }
     }
 

@@ -27,7 +27,7 @@ use io_uring::{IoUring, opcode};
 use rustix::event::EventfdFlags;
 use rustix::io::Errno;
 
-use super::operation::{Attempt, Operation, SEND_FLAGS, recv_flags};
+use super::operation::{Operation, SEND_FLAGS, recv_flags};
 use super::{Completion, Descriptor, Direction, Key, Submitted};
 use crate::report;
 
@@ -160,23 +160,6 @@ impl Uring {
     #[inline]
     pub(super) fn in_flight(&self) -> usize {
         self.in_flight.get()
-    }
-
-    /// Makes the call, if the ring would not carry it out.
-    #[inline]
-    pub(super) fn attempt(
-        &self,
-        at: Descriptor,
-        operation: &mut Operation<'_, '_>,
-    ) -> Option<io::Result<usize>> {
-        match operation {
-            Operation::Call { .. } => match operation.attempt(at.fd) {
-                Attempt::Done(result) => Some(result),
-                Attempt::Drained(count) => Some(Ok(count)),
-                Attempt::WouldBlock => None,
-            },
-            _ => None,
-        }
     }
 
     /// Has the system carry it out, or wait until it can be attempted.
