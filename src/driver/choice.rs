@@ -44,6 +44,8 @@ pub struct DriverChoice {
 /// Belongs to the thread that made it; its alarms go anywhere.
 pub(crate) struct Chosen {
     wish: Driver,
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "there is no ring"))]
+    ring_entries: u32,
     idle: Idle,
     made: OnceCell<Made>,
     reason: RefCell<String>,
@@ -72,11 +74,18 @@ enum Ringer {
 }
 
 impl Chosen {
-    pub(crate) fn new(wish: Driver) -> Chosen {
+    pub(crate) fn new(wish: Driver, ring_entries: u32) -> Chosen {
         let idle = Idle::new();
         let ringers = Ringers { thread: idle.alarm(), made: OnceLock::new() };
         let reason = RefCell::new("no operation yet".to_owned());
-        Chosen { wish, idle, made: OnceCell::new(), reason, alarm: DriverAlarm(Arc::new(ringers)) }
+        Chosen {
+            wish,
+            ring_entries,
+            idle,
+            made: OnceCell::new(),
+            reason,
+            alarm: DriverAlarm(Arc::new(ringers)),
+        }
     }
 
     pub(crate) fn alarm(&self) -> DriverAlarm {
@@ -106,7 +115,7 @@ impl Chosen {
     fn make(&self) -> io::Result<&Made> {
         let (made, ringer, reason) = match self.wish {
             #[cfg(target_os = "linux")]
-            Driver::Uring => match Uring::new() {
+            Driver::Uring => match Uring::new(self.ring_entries) {
                 Ok((uring, bell, setup)) => (
                     Made::Uring(Box::new(uring)),
                     Ringer::Bell(bell),

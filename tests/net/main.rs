@@ -2,10 +2,12 @@
 //!
 //! Each driver runs all of it: `ROPEWALK_DRIVER=epoll` or `uring`.
 
+mod drivers;
 #[path = "../it/log.rs"]
 #[allow(dead_code)]
 mod log;
 mod tcp;
+mod torture;
 #[path = "../it/world.rs"]
 #[allow(dead_code)]
 mod world;
