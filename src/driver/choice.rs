@@ -14,7 +14,7 @@ use super::operation::Operation;
 use super::readiness::Readiness;
 #[cfg(target_os = "linux")]
 use super::uring::{Bell, Uring};
-use super::{Alarm, Completion, Descriptor, Direction, Key, Submitted, Taken};
+use super::{Alarm, Blocked, Completion, Descriptor, Direction, Key, Submitted, Taken};
 
 /// What a scheduler is to have its input and output done by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,6 +44,8 @@ pub struct DriverChoice {
 /// Belongs to the thread that made it; its alarms go anywhere.
 pub(crate) struct Chosen {
     wish: Driver,
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "there is no ring"))]
+    ring_entries: u32,
     idle: Idle,
     made: OnceCell<Made>,
     reason: RefCell<String>,
@@ -72,11 +74,18 @@ enum Ringer {
 }
 
 impl Chosen {
-    pub(crate) fn new(wish: Driver) -> Chosen {
+    pub(crate) fn new(wish: Driver, ring_entries: u32) -> Chosen {
         let idle = Idle::new();
         let ringers = Ringers { thread: idle.alarm(), made: OnceLock::new() };
         let reason = RefCell::new("no operation yet".to_owned());
-        Chosen { wish, idle, made: OnceCell::new(), reason, alarm: DriverAlarm(Arc::new(ringers)) }
+        Chosen {
+            wish,
+            ring_entries,
+            idle,
+            made: OnceCell::new(),
+            reason,
+            alarm: DriverAlarm(Arc::new(ringers)),
+        }
     }
 
     pub(crate) fn alarm(&self) -> DriverAlarm {
@@ -106,7 +115,7 @@ impl Chosen {
     fn make(&self) -> io::Result<&Made> {
         let (made, ringer, reason) = match self.wish {
             #[cfg(target_os = "linux")]
-            Driver::Uring => match Uring::new() {
+            Driver::Uring => match Uring::new(self.ring_entries) {
                 Ok((uring, bell, setup)) => (
                     Made::Uring(Box::new(uring)),
                     Ringer::Bell(bell),
@@ -124,18 +133,21 @@ impl Chosen {
         Ok(self.made.get_or_init(|| made))
     }
 
-    /// Makes the call, if it is not known that it would wait, and the system is not rather to carry it out.
+    /// Whether an operation is to be attempted first: it is not known that it would wait, nor is the system rather to carry it out.
     #[inline]
-    pub(crate) fn attempt(
-        &self,
-        at: Descriptor,
-        operation: &mut Operation<'_, '_>,
-    ) -> Option<io::Result<usize>> {
-        match self.made() {
-            Ok(Made::Readiness(readiness)) => readiness.attempt(at, operation),
+    pub(crate) fn may_attempt(&self, at: Descriptor, operation: &Operation<'_, '_>) -> io::Result<bool> {
+        Ok(match self.made()? {
+            Made::Readiness(readiness) => readiness.may_attempt(at, operation.direction()),
             #[cfg(target_os = "linux")]
-            Ok(Made::Uring(uring)) => uring.attempt(at, operation),
-            Err(error) => Some(Err(error)),
+            Made::Uring(_) => operation.is_call(),
+        })
+    }
+
+    /// What an attempt has found.
+    #[inline]
+    pub(crate) fn note(&self, at: Descriptor, direction: Direction, blocked: Blocked) {
+        if let Some(Made::Readiness(readiness)) = self.made.get() {
+            readiness.note(at, direction, blocked);
         }
     }
 

@@ -40,6 +40,15 @@ pub(crate) struct Descriptor {
     pub(crate) source: u64,
 }
 
+/// When the next attempt would have to wait, as far as one can tell from this one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Blocked {
+    /// Now.
+    Now,
+    /// Now, unless the other side has closed.
+    UnlessFinal,
+}
+
 /// What has become of an operation that was submitted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Submitted {

@@ -46,7 +46,13 @@ impl Operation<'_, '_> {
         }
     }
 
-    /// Makes the call, which does not wait.
+    /// Whether it is a call that only this process can make.
+    #[inline]
+    pub(crate) fn is_call(&self) -> bool {
+        matches!(self, Operation::Call { .. })
+    }
+
+    /// Makes the call, which does not wait. It may be the user's code.
     #[inline]
     pub(crate) fn attempt(&mut self, fd: RawFd) -> Attempt {
         loop {

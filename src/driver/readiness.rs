@@ -22,8 +22,7 @@ use mio::{Events, Interest, Poll, Registry, Token, Waker};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 
-use super::operation::{Attempt, Operation};
-use super::{Completion, Descriptor, Direction, Key, Submitted};
+use super::{Blocked, Completion, Descriptor, Direction, Key, Submitted};
 
 /// Events taken from the system at a time: tokio takes as many; more come with the next wait.
 const EVENTS: usize = 1024;
@@ -87,35 +86,26 @@ impl Readiness {
         self.in_flight.get()
     }
 
-    /// Makes the call, if it is not known to have to wait.
+    /// Whether a call is to be attempted: it is not known that it would wait.
     #[inline]
-    pub(super) fn attempt(
-        &self,
-        at: Descriptor,
-        operation: &mut Operation<'_, '_>,
-    ) -> Option<io::Result<usize>> {
-        let direction = operation.direction() as usize;
-        if let Some(entry) =
-            self.entries.borrow().get(at.fd as usize).filter(|entry| entry.source == at.source)
-        {
-            let state = &entry.directions[direction];
-            if !state.is_ready && !state.is_final {
-                return None;
-            }
-        }
-        let (done, is_final) = match operation.attempt(at.fd) {
-            Attempt::Done(result) => return Some(result),
-            Attempt::Drained(count) => (Some(Ok(count)), true),
-            Attempt::WouldBlock => (None, false),
-        };
-        // Not before the call, which may be the user's code.
+    pub(super) fn may_attempt(&self, at: Descriptor, direction: Direction) -> bool {
+        let entries = self.entries.borrow();
+        let entry = entries.get(at.fd as usize).filter(|entry| entry.source == at.source);
+        entry.is_none_or(|entry| {
+            let state = &entry.directions[direction as usize];
+            state.is_ready || state.is_final
+        })
+    }
+
+    /// What an attempt has found: the next one would wait, whatever the other side has done, or unless it has closed.
+    #[inline]
+    pub(super) fn note(&self, at: Descriptor, direction: Direction, blocked: Blocked) {
         let mut entries = self.entries.borrow_mut();
         if let Some(entry) = entries.get_mut(at.fd as usize).filter(|entry| entry.source == at.source) {
-            let state = &mut entry.directions[direction];
+            let state = &mut entry.directions[direction as usize];
             state.is_ready = false;
-            state.is_final &= is_final;
+            state.is_final &= blocked == Blocked::UnlessFinal;
         }
-        done
     }
 
     /// Waits until the descriptor may be ready, and then says so of `key`.
@@ -226,7 +216,7 @@ impl Readiness {
             return;
         }
         for event in events.iter().filter(|event| event.token() != ALARM) {
-            let [read, write] = self.note(event);
+            let [read, write] = self.note_event(event);
             for key in [read, write].into_iter().flatten() {
                 complete(key, Completion(0));
             }
@@ -245,7 +235,7 @@ impl Readiness {
     }
 
     /// Notes what an event says; the operations that are complete by that.
-    fn note(&self, event: &mio::event::Event) -> [Option<Key>; 2] {
+    fn note_event(&self, event: &mio::event::Event) -> [Option<Key>; 2] {
         let mut entries = self.entries.borrow_mut();
         let (fd, number) = from_token(event.token());
         let Some(entry) = entries.get_mut(fd).filter(|entry| low(entry.source) == number) else {

@@ -13,7 +13,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::env;
 use std::fmt;
 use std::io;
 use std::mem;
@@ -27,12 +26,9 @@ use io_uring::{IoUring, opcode};
 use rustix::event::EventfdFlags;
 use rustix::io::Errno;
 
-use super::operation::{Attempt, Operation, SEND_FLAGS, recv_flags};
+use super::operation::{Operation, SEND_FLAGS, recv_flags};
 use super::{Completion, Descriptor, Direction, Key, Submitted};
 use crate::report;
-
-/// Entries that wait to be handed to the system: so many go with one call. More are handed over before.
-const ENTRIES: u32 = 256;
 
 /// Completions that the system has room for, for each entry. Those beyond it keeps for itself, which costs time.
 const COMPLETIONS: u32 = 16;
@@ -105,9 +101,7 @@ impl fmt::Display for Setup {
 }
 
 /// Found by trying: what a system can do is not to be seen from its version.
-fn set_up() -> io::Result<(IoUring, Setup)> {
-    let entries = env::var("ROPEWALK_RING").ok().and_then(|text| text.parse().ok());
-    let entries: u32 = entries.unwrap_or(ENTRIES).clamp(1, 1 << 12);
+fn set_up(entries: u32) -> io::Result<(IoUring, Setup)> {
     let mut refused = None;
     for setup in [Setup::Deferred, Setup::Cooperative, Setup::Plain] {
         let mut builder = IoUring::builder();
@@ -135,10 +129,10 @@ fn set_up() -> io::Result<(IoUring, Setup)> {
 }
 
 impl Uring {
-    /// For the thread that it is made on, and no other.
-    pub(super) fn new() -> io::Result<(Uring, Bell, Setup)> {
+    /// For the thread that it is made on, and no other. `entries` wait at most to be handed to the system; they go with one call.
+    pub(super) fn new(entries: u32) -> io::Result<(Uring, Bell, Setup)> {
         let bell = Bell::new()?;
-        let (ring, setup) = set_up()?;
+        let (ring, setup) = set_up(entries)?;
         let params = ring.params();
         if !(params.is_feature_nodrop() && params.is_feature_ext_arg() && params.is_feature_fast_poll()) {
             return Err(io::Error::new(io::ErrorKind::Unsupported, "it is of Linux 5.10 or older"));
@@ -160,23 +154,6 @@ impl Uring {
     #[inline]
     pub(super) fn in_flight(&self) -> usize {
         self.in_flight.get()
-    }
-
-    /// Makes the call, if the ring would not carry it out.
-    #[inline]
-    pub(super) fn attempt(
-        &self,
-        at: Descriptor,
-        operation: &mut Operation<'_, '_>,
-    ) -> Option<io::Result<usize>> {
-        match operation {
-            Operation::Call { .. } => match operation.attempt(at.fd) {
-                Attempt::Done(result) => Some(result),
-                Attempt::Drained(count) => Some(Ok(count)),
-                Attempt::WouldBlock => None,
-            },
-            _ => None,
-        }
     }
 
     /// Has the system carry it out, or wait until it can be attempted.

@@ -53,6 +53,7 @@ pub(super) struct Config {
     pub(super) slow_step: Duration,
     pub(super) unhandled: Option<Hook>,
     pub(super) driver: Driver,
+    pub(super) ring_entries: u32,
 }
 
 /// What happens when a timer is due.
@@ -106,7 +107,7 @@ pub(crate) struct Core {
 
 impl Core {
     pub(super) fn new(config: Config) -> Core {
-        let driver = Chosen::new(config.driver);
+        let driver = Chosen::new(config.driver, config.ring_entries);
         let gate = Arc::new(Gate::new(driver.alarm()));
         let live = Listed::new(&gate, config.name.as_deref(), config.debug);
         Core {

@@ -21,9 +21,9 @@ use super::place::{Sleeper, sealed};
 use super::record::Record;
 use super::why::Why;
 pub(crate) use crate::driver::Direction;
-use crate::driver::operation;
+use crate::driver::operation::{self, Attempt};
 pub(crate) use crate::driver::operation::{Message, Operation};
-use crate::driver::{Completion, Descriptor, Key, Submitted, Taken};
+use crate::driver::{Blocked, Completion, Descriptor, Key, Submitted, Taken};
 use crate::report;
 
 /// A descriptor that operations are performed on. It does not own it, and belongs to no scheduler: whichever it is used under
@@ -85,11 +85,12 @@ fn perform_begun(
     // That a descriptor is set not to block is found out by carrying a call out on it.
     let mut is_impatient = false;
     loop {
-        let core = here::need_core();
-        if let Some(done) = core.driver().attempt(source.at, operation) {
-            return done;
+        if here::need_core().driver().may_attempt(source.at, operation)? {
+            if let Some(done) = attempt(source.at, operation) {
+                return done;
+            }
         }
-        // Asked again each time: a call of the user's may have done anything.
+        // Asked anew: a call may be the user's code, and go on in another task, or under another scheduler.
         let (core, task) = park::whoever_waits()?;
         let why = Why::new(what).on(source);
         let waiting = Waiting::new(source.at, operation.direction());
@@ -136,6 +137,20 @@ fn perform_begun(
             (Some(_), _) => {}
         }
     }
+}
+
+/// Attempts it; `None` if it would wait.
+#[inline]
+fn attempt(at: Descriptor, operation: &mut Operation<'_, '_>) -> Option<io::Result<usize>> {
+    let (done, blocked) = match operation.attempt(at.fd) {
+        Attempt::Done(result) => return Some(result),
+        Attempt::Drained(count) => (Some(Ok(count)), Blocked::UnlessFinal),
+        Attempt::WouldBlock => (None, Blocked::Now),
+    };
+    if let Some(core) = here::lend_core() {
+        core.driver().note(at, operation.direction(), blocked);
+    }
+    done
 }
 
 /// Whoever waits for an operation in flight: lies on the waiter's stack.

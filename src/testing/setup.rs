@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::{everywhere, explore};
-use crate::scheduler::{Clock, Problem, Runtime, Unhandled};
+use crate::scheduler::{Clock, Driver, Problem, Runtime, Unhandled};
 
 /// Runs `program` as the first task of a runtime for tests and returns what it returns.
 ///
@@ -62,6 +62,8 @@ pub struct Setup {
     clock: Clock,
     slow_step: Duration,
     stack_size: Option<usize>,
+    driver: Option<Driver>,
+    ring_entries: Option<u32>,
     allowed: Rc<dyn Fn(&Unhandled<'_>) -> bool>,
 }
 
@@ -74,6 +76,8 @@ impl Setup {
             // How long a step takes is the machine's business, and no test should depend on that.
             slow_step: Duration::MAX,
             stack_size: None,
+            driver: None,
+            ring_entries: None,
             allowed: Rc::new(|_| false),
         }
     }
@@ -99,6 +103,18 @@ impl Setup {
     /// The size of the tasks' stacks, in bytes: see [`Builder::stack_size`](crate::Builder::stack_size).
     pub fn stack_size(mut self, bytes: usize) -> Setup {
         self.stack_size = Some(bytes);
+        self
+    }
+
+    /// What does the input and output: see [`Builder::driver`](crate::Builder::driver).
+    pub fn driver(mut self, driver: Driver) -> Setup {
+        self.driver = Some(driver);
+        self
+    }
+
+    /// How many operations io_uring takes with one call: see [`Builder::ring_entries`](crate::Builder::ring_entries).
+    pub fn ring_entries(mut self, entries: u32) -> Setup {
+        self.ring_entries = Some(entries);
         self
     }
 
@@ -166,6 +182,12 @@ impl Setup {
         }
         if let Some(bytes) = self.stack_size {
             builder = builder.stack_size(bytes);
+        }
+        if let Some(driver) = self.driver {
+            builder = builder.driver(driver);
+        }
+        if let Some(entries) = self.ring_entries {
+            builder = builder.ring_entries(entries);
         }
         builder.build()
     }

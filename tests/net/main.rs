@@ -4,6 +4,7 @@
 
 mod async_fd;
 mod copying;
+mod drivers;
 mod halves;
 mod lines;
 #[path = "../it/log.rs"]
@@ -12,6 +13,7 @@ mod log;
 mod pipes;
 mod std_io;
 mod tcp;
+mod torture;
 #[path = "../it/world.rs"]
 #[allow(dead_code)]
 mod world;
