@@ -3,6 +3,7 @@
 //! Each driver runs all of it: `ROPEWALK_DRIVER=epoll` or `uring`.
 
 mod async_fd;
+mod copy_fd;
 mod copying;
 mod drivers;
 mod halves;
