@@ -178,8 +178,8 @@ impl Readiness {
     /// Takes an operation back that is in flight: its completion will not come.
     pub(super) fn cancel(&self, key: Key, at: Descriptor, direction: Direction) {
         let mut entries = self.entries.borrow_mut();
-        let entry = entries.get_mut(at.fd as usize).filter(|entry| entry.source == at.source);
-        let state = entry.map(|entry| &mut entry.directions[direction as usize]);
+        // Whatever source is registered there: those of one descriptor share that.
+        let state = entries.get_mut(at.fd as usize).map(|entry| &mut entry.directions[direction as usize]);
         if let Some(state) = state.filter(|state| state.waiting == Some(key)) {
             state.waiting = None;
         } else {
