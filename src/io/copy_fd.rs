@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::FileType;
 use rustix::io::Errno;
@@ -65,7 +65,7 @@ pub struct CopyFdError {
 ///
 /// # Errors
 ///
-/// [`CopyFdError`], with how far it came.
+/// [`CopyFdError`], with how far it came. Both descriptors are duplicated, and for two sockets there is a pipe: that needs up to four.
 ///
 /// # Panics
 ///
@@ -87,10 +87,10 @@ pub fn copy_fd(from: &(impl AsFd + ?Sized), to: &(impl AsFd + ?Sized)) -> Result
     }
 }
 
-/// What is copied from, and to.
-struct Ends<'a> {
-    from: Async<BorrowedFd<'a>>,
-    to: Async<BorrowedFd<'a>>,
+/// What is copied from, and to: duplicates, so that other tasks may wait for the same, in the other direction of a proxy for instance.
+struct Ends {
+    from: Async<OwnedFd>,
+    to: Async<OwnedFd>,
     kinds: (FileType, FileType),
 }
 
@@ -102,8 +102,8 @@ enum Way {
     Refused,
 }
 
-impl<'a> Ends<'a> {
-    fn new(from: BorrowedFd<'a>, to: BorrowedFd<'a>) -> io::Result<Ends<'a>> {
+impl Ends {
+    fn new(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<Ends> {
         let kind = |fd| io::Result::Ok(FileType::from_raw_mode(rustix::fs::fstat(fd)?.st_mode));
         let kinds = (kind(from)?, kind(to)?);
         for (fd, kind) in [(from, kinds.0), (to, kinds.1)] {
@@ -111,8 +111,9 @@ impl<'a> Ends<'a> {
                 rustix::io::ioctl_fionbio(fd, true)?;
             }
         }
-        let end = |fd| Async::of_nonblocking(fd, false);
-        Ok(Ends { from: end(from), to: end(to), kinds })
+        let end =
+            |fd: BorrowedFd<'_>| Ok::<_, io::Error>(Async::of_nonblocking(fd.try_clone_to_owned()?, false));
+        Ok(Ends { from: end(from)?, to: end(to)?, kinds })
     }
 
     #[track_caller]
@@ -265,8 +266,8 @@ impl<'a> Ends<'a> {
 }
 
 /// For what may be set to block, and is not to be waited in.
-fn would_block_unless_ready(fd: &BorrowedFd<'_>, direction: Direction) -> io::Result<()> {
-    if is_ready(*fd, direction)? { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
+fn would_block_unless_ready(fd: &OwnedFd, direction: Direction) -> io::Result<()> {
+    if is_ready(fd.as_fd(), direction)? { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
 }
 
 #[cfg(target_os = "linux")]

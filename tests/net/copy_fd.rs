@@ -218,6 +218,48 @@ fn two_copies_make_a_proxy_whose_streams_are_good_for_all_else_afterwards() {
 }
 
 #[test]
+fn of_two_copies_one_goes_on_when_the_other_has_ended() {
+    ropewalk::run(|| {
+        let (left, a) = pair();
+        let (b, right) = pair();
+        task::scope(|s| {
+            let back = s.spawn(|| copy_fd(&b, &a).unwrap());
+            let onward = s.spawn(|| copy_fd(&a, &b).unwrap());
+            task::yield_now();
+            // Both wait, and the same descriptors are known by both.
+            left.shutdown(Shutdown::Write).unwrap();
+            assert_eq!(onward.join().unwrap(), 0);
+            assert!(!back.is_finished());
+            (&right).write_all(b"later").unwrap();
+            (&left).read_exact(&mut [0; 5]).unwrap();
+            drop(right);
+            assert_eq!(back.join().unwrap(), 5);
+        });
+    });
+}
+
+#[test]
+fn a_wait_of_another_task_goes_on_when_a_copy_ends() {
+    ropewalk::run(|| {
+        let (left, a) = pair();
+        let (b, right) = pair();
+        task::scope(|s| {
+            let onward = s.spawn(|| copy_fd(&a, &b).unwrap());
+            task::yield_now();
+            let reading = s.spawn(|| (&b).read(&mut [0; 10]).unwrap());
+            let filling = s.spawn(|| (&left).write_all(&vec![0; 10_000_000]).unwrap());
+            time::sleep(Duration::from_millis(5)).unwrap();
+            assert_eq!(io::copy(&mut (&right).take(10_000_000), &mut io::sink()).unwrap(), 10_000_000);
+            filling.join().unwrap();
+            left.shutdown(Shutdown::Write).unwrap();
+            assert_eq!(onward.join().unwrap(), 10_000_000);
+            (&right).write_all(b"still").unwrap();
+            assert_eq!(reading.join().unwrap(), 5);
+        });
+    });
+}
+
+#[test]
 fn cancelled_it_says_how_far_it_came_and_has_what_was_underway() {
     ropewalk::run(|| {
         for to_pipe in [false, true] {
