@@ -30,6 +30,7 @@
 //! In a cancelled scope every wait fails with [`Cancelled`](crate::Cancelled) inside of an [`io::Error`]. What was accepted or
 //! received is returned, cancelled or not: nothing is lost.
 
+mod close_write;
 mod socket;
 mod tcp;
 

@@ -2,12 +2,32 @@
 //!
 //! Each driver runs all of it: `ROPEWALK_DRIVER=epoll` or `uring`.
 
+mod async_fd;
+mod copying;
 mod drivers;
+mod halves;
+mod lines;
 #[path = "../it/log.rs"]
 #[allow(dead_code)]
 mod log;
+mod pipes;
+mod std_io;
 mod tcp;
 mod torture;
 #[path = "../it/world.rs"]
 #[allow(dead_code)]
 mod world;
+
+use ropewalk::net::{TcpListener, TcpStream};
+use ropewalk::task;
+
+/// The two ends of a connection.
+fn pair() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    task::scope(|s| {
+        let accepted = s.spawn(|| listener.accept().unwrap().0);
+        let connected = TcpStream::connect(address).unwrap();
+        (connected, accepted.join().unwrap())
+    })
+}
