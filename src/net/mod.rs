@@ -30,7 +30,9 @@
 //! In a cancelled scope every wait fails with [`Cancelled`](crate::Cancelled) inside of an [`io::Error`]. What was accepted or
 //! received is returned, cancelled or not: nothing is lost.
 
+mod serve;
 mod socket;
 mod tcp;
 
+pub use serve::{Controller, Listener, ServeError, Served, Server, serve};
 pub use tcp::{Incoming, TcpListener, TcpStream};

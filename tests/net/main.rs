@@ -6,6 +6,7 @@ mod drivers;
 #[path = "../it/log.rs"]
 #[allow(dead_code)]
 mod log;
+mod serve;
 mod tcp;
 mod torture;
 #[path = "../it/world.rs"]
