@@ -601,7 +601,9 @@ fn a_cancellation_within_the_grace_ends_the_grace() {
         visitors.send(Ok(3600)).unwrap();
         time::call_later(seconds(1), {
             let controller = controller.clone();
-            move || drop(controller.stop(seconds(60)))
+            move || {
+                controller.stop(seconds(60));
+            }
         });
         let ended = time::timeout(seconds(5), || server.serve(take_time)).unwrap_err();
         assert!(Cancelled::is(&ended.into_inner().unwrap_err()));
@@ -885,7 +887,9 @@ fn a_server_leaves_nothing_behind_wherever_it_is_cancelled() {
         visitors.send(Err(errno(libc::EMFILE))).unwrap();
         time::call_later(seconds(9), {
             let controller = controller.clone();
-            move || drop(controller.stop(seconds(1)))
+            move || {
+                controller.stop(seconds(1));
+            }
         });
         let ended = cut.here(|| server.serve(take_time));
         let (finished, cancelled, open) = counts(&controller);
