@@ -105,6 +105,6 @@ pub use pipe::{PipeReader, PipeWriter, pipe};
 
 #[doc(no_inline)]
 pub use std::io::{
-    BufRead, BufReader, BufWriter, Cursor, Error, ErrorKind, IoSlice, IoSliceMut, LineWriter, Read, Result, Seek,
-    SeekFrom, Write, copy, empty, read_to_string, repeat, sink,
+    BufRead, BufReader, BufWriter, Cursor, Error, ErrorKind, IoSlice, IoSliceMut, LineWriter, Read, Result,
+    Seek, SeekFrom, Write, copy, empty, read_to_string, repeat, sink,
 };

@@ -11,6 +11,7 @@ mod lines;
 #[allow(dead_code)]
 mod log;
 mod pipes;
+mod serve;
 mod std_io;
 mod tcp;
 mod torture;
