@@ -313,7 +313,7 @@ def short(value):
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
-def cell(outcomes, case, contender, figure, scale):
+def cell(outcomes, case, contender, figure, scale, with_ratio):
     """The median, and in brackets its ratio to the reference's."""
     outcome = outcomes[case, contender]
     if outcome.failure:
@@ -323,12 +323,12 @@ def cell(outcomes, case, contender, figure, scale):
     median = statistics.median(outcome.figures[figure])
     text = short(median * scale)
     reference = outcomes.get((case, REFERENCE), Outcome()).figures.get(figure)
-    if reference and statistics.median(reference) > 0:
+    if with_ratio and reference:
         text += f" ({median / statistics.median(reference):.2f})"
     return text
 
 
-def print_table(title, outcomes, columns):
+def print_table(title, outcomes, columns, with_ratio=True):
     """`columns` are (title, case, figure, scale)."""
     print(f"\n| {title} | {' | '.join(name for name, *_ in columns)} |")
     print("|---|" + "---|" * len(columns))
@@ -338,7 +338,7 @@ def print_table(title, outcomes, columns):
         if all(outcome.left_out for outcome in mentioned):
             say(f"left out: {contender}: {mentioned[0].failure}")
             continue
-        cells = [cell(outcomes, case, contender, figure, scale) for _, case, figure, scale in columns]
+        cells = [cell(outcomes, case, contender, figure, scale, with_ratio) for _, case, figure, scale in columns]
         print(f"| {contender} | {' | '.join(cells)} |")
     sys.stdout.flush()
 
@@ -418,7 +418,8 @@ def idle(bench):
             ("bytes each", case.name, "resident", 1),
             ("bytes of page tables each", case.name, "tables", 1),
         ]
-        print_table(f"{wanted:,} idle connections", outcomes, columns)
+        # A loop without tasks holds next to nothing.
+        print_table(f"{wanted:,} idle connections", outcomes, columns, with_ratio=False)
     return outcomes
 
 
