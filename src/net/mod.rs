@@ -31,7 +31,9 @@
 //! received is returned, cancelled or not: nothing is lost.
 
 mod close_write;
+mod serve;
 mod socket;
 mod tcp;
 
+pub use serve::{Controller, Listener, ServeError, Served, Server, serve};
 pub use tcp::{Incoming, TcpListener, TcpStream};

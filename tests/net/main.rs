@@ -12,6 +12,7 @@ mod lines;
 #[allow(dead_code)]
 mod log;
 mod pipes;
+mod serve;
 mod std_io;
 mod tcp;
 mod torture;
