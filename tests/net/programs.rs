@@ -19,7 +19,8 @@ fn is_there(program: &str) -> bool {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             assert!(std::env::var_os("ROPEWALK_REQUIRE_PROGRAMS").is_none(), "there is no {program}");
             // Past the capture of the test's output, which would hide it because the test passes.
-            writeln!(io::stderr(), "tests/net/programs.rs: no {program}, so it was NOT asked").unwrap();
+            let told = format!("tests/net/programs.rs: no {program}, so it was NOT asked\n");
+            io::stderr().write_all(told.as_bytes()).unwrap();
             false
         }
         Err(error) => panic!("cannot run {program}: {error}"),
