@@ -206,7 +206,7 @@ impl Readiness {
         let timeout = if orphans.is_empty() { timeout } else { Some(Duration::ZERO) };
         self.in_flight.set(self.in_flight.get() - orphans.len());
         for orphan in orphans {
-            complete(orphan, Completion(-Errno::BADF.raw_os_error()));
+            complete(orphan, Completion::new(-Errno::BADF.raw_os_error()));
         }
         let mut events = self.events.borrow_mut();
         let mut poll = self.poll.borrow_mut();
@@ -218,7 +218,7 @@ impl Readiness {
         for event in events.iter().filter(|event| event.token() != ALARM) {
             let [read, write] = self.note_event(event);
             for key in [read, write].into_iter().flatten() {
-                complete(key, Completion(0));
+                complete(key, Completion::new(0));
             }
         }
     }
