@@ -823,13 +823,14 @@ fn a_shutdown_lets_a_real_connection_finish_and_cancels_one_that_is_silent() {
             let mut silent = TcpStream::connect(address).unwrap();
             wait_for(2, &controller);
             let ending = s.spawn(|| controller.shutdown(Duration::from_millis(100)).unwrap());
-            // The accept loop has its turn, and ends.
-            while controller.is_accepting() {
-                task::yield_now();
-            }
-            task::yield_now();
-            // Others are refused from now on, and not kept waiting.
-            let refused = TcpStream::connect(address).unwrap_err();
+            // The accept loop has its turn, and ends. Others are refused from then on, and not kept waiting.
+            let refused = loop {
+                match TcpStream::connect(address) {
+                    Ok(_) => task::yield_now(),
+                    Err(refused) => break refused,
+                }
+            };
+            assert!(!controller.is_accepting());
             assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
             busy.write_all(b"rope").unwrap();
             let mut echo = [0; 4];
