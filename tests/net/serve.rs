@@ -839,7 +839,9 @@ fn a_shutdown_lets_a_real_connection_finish_and_cancels_one_that_is_silent() {
             busy.shutdown(std::net::Shutdown::Write).unwrap();
             assert_eq!(busy.read(&mut echo).unwrap(), 0);
             let served = ending.join().unwrap();
-            assert_eq!((served.finished, served.cancelled), (1, 1));
+            // One of those that tried above may have come before the accept loop had heard that it ends.
+            assert!((1..=2).contains(&served.finished), "{served:?}");
+            assert_eq!(served.cancelled, 1);
             assert_eq!(silent.read(&mut echo).unwrap(), 0, "it was closed");
         });
     });
