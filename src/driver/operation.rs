@@ -16,8 +16,9 @@ use super::Direction;
 
 /// A system call that may have to wait.
 pub(crate) enum Operation<'a, 'b> {
-    /// Gives how many bytes were received.
-    Recv { buffer: &'a mut [u8], peek: bool },
+    /// Gives how many bytes were received. `short_is_all`: if they are fewer than there is room for, there were no more. Of datagrams,
+    /// and wherever descriptors may come along, that is not so.
+    Recv { buffer: &'a mut [u8], peek: bool, short_is_all: bool },
     /// Gives how many bytes were sent.
     Send { bytes: &'a [u8] },
     /// As `Recv`, into several buffers, and with the sender's address.
@@ -76,9 +77,11 @@ impl Operation<'_, '_> {
         // SAFETY: what is pointed to is borrowed by the operation, and as long as it says.
         unsafe {
             match self {
-                Operation::Recv { buffer, peek } => {
-                    let (flags, limit) = recv_flags(*peek, buffer.len());
-                    let made = libc::recv(fd, buffer.as_mut_ptr().cast(), buffer.len(), flags | DONT_WAIT);
+                Operation::Recv { buffer, peek, short_is_all } => {
+                    let flags = recv_flags(*peek) | DONT_WAIT;
+                    let made = libc::recv(fd, buffer.as_mut_ptr().cast(), buffer.len(), flags);
+                    // What was only looked at is still there.
+                    let limit = if *short_is_all && !*peek { buffer.len() } else { 0 };
                     (result(made), limit)
                 }
                 Operation::Send { bytes } => {
@@ -86,8 +89,8 @@ impl Operation<'_, '_> {
                     (result(made), bytes.len())
                 }
                 Operation::RecvMessage { message, peek } => {
-                    let (flags, _) = recv_flags(*peek, 0);
-                    (result(libc::recvmsg(fd, message.header(), flags | DONT_WAIT)), 0)
+                    let flags = recv_flags(*peek) | DONT_WAIT;
+                    (result(libc::recvmsg(fd, message.header(), flags)), 0)
                 }
                 Operation::SendMessage { message } => {
                     (result(libc::sendmsg(fd, message.header(), SEND_FLAGS | DONT_WAIT)), 0)
@@ -118,10 +121,9 @@ pub(super) const SEND_FLAGS: libc::c_int = libc::MSG_NOSIGNAL;
 )))]
 pub(super) const SEND_FLAGS: libc::c_int = 0;
 
-/// The flags, and what a count is to be compared with: what was only looked at is still there.
 #[inline]
-pub(super) fn recv_flags(peek: bool, room: usize) -> (libc::c_int, usize) {
-    if peek { (libc::MSG_PEEK, 0) } else { (0, room) }
+pub(super) fn recv_flags(peek: bool) -> libc::c_int {
+    if peek { libc::MSG_PEEK } else { 0 }
 }
 
 #[inline]

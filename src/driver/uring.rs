@@ -386,16 +386,16 @@ impl Uring {
 fn carry(at: Descriptor, operation: &mut Operation<'_, '_>) -> Option<Entry> {
     let fd = Fd(at.fd);
     Some(match operation {
-        Operation::Recv { buffer, peek } => {
+        Operation::Recv { buffer, peek, .. } => {
             let length = u32::try_from(buffer.len()).unwrap_or(u32::MAX);
-            opcode::Recv::new(fd, buffer.as_mut_ptr(), length).flags(recv_flags(*peek, 0).0).build()
+            opcode::Recv::new(fd, buffer.as_mut_ptr(), length).flags(recv_flags(*peek)).build()
         }
         Operation::Send { bytes } => {
             let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
             opcode::Send::new(fd, bytes.as_ptr(), length).flags(SEND_FLAGS).build()
         }
         Operation::RecvMessage { message, peek } => {
-            opcode::RecvMsg::new(fd, message.header()).flags(recv_flags(*peek, 0).0 as u32).build()
+            opcode::RecvMsg::new(fd, message.header()).flags(recv_flags(*peek) as u32).build()
         }
         Operation::SendMessage { message } => {
             opcode::SendMsg::new(fd, message.header()).flags(SEND_FLAGS as u32).build()

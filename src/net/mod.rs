@@ -30,7 +30,12 @@
 //! In a cancelled scope every wait fails with [`Cancelled`](crate::Cancelled) inside of an [`io::Error`]. What was accepted or
 //! received is returned, cancelled or not: nothing is lost.
 
+mod face;
 mod socket;
 mod tcp;
+mod udp;
+mod unix;
 
 pub use tcp::{Incoming, TcpListener, TcpStream};
+pub use udp::UdpSocket;
+pub use unix::{UCred, UnixDatagram, UnixIncoming, UnixListener, UnixStream};
