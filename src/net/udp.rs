@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
-use std::os::fd::{AsFd, AsRawFd};
 
 use rustix::net::addr::SocketAddrArg;
 use rustix::net::{SocketAddrAny, SocketType, sockopt};

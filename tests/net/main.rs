@@ -8,6 +8,8 @@ mod drivers;
 mod log;
 mod tcp;
 mod torture;
+mod udp;
+mod unix;
 #[path = "../it/world.rs"]
 #[allow(dead_code)]
 mod world;
