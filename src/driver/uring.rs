@@ -394,7 +394,7 @@ fn carry(at: Descriptor, operation: &mut Operation<'_, '_>) -> Option<Entry> {
             let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
             opcode::Send::new(fd, bytes.as_ptr(), length).flags(SEND_FLAGS).build()
         }
-        Operation::RecvMessage { message, peek } => {
+        Operation::RecvMessage { message, peek, .. } => {
             opcode::RecvMsg::new(fd, message.header()).flags(recv_flags(*peek) as u32).build()
         }
         Operation::SendMessage { message } => {

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrAny, SocketFlags, SocketType, sockopt};
 
 use crate::error::Cancelled;
-use crate::scheduler::io::{self as scheduled, AtDescriptor, Direction, Message, Operation, Source};
+use crate::scheduler::io::{self as scheduled, AtDescriptor, Direction, Kind, Message, Operation, Source};
 use crate::time;
 
 /// Any socket.
@@ -21,9 +21,7 @@ pub(super) struct Socket {
     // Dropped first: a scheduler forgets a descriptor before it is closed.
     source: Source,
     fd: OwnedFd,
-    /// Whether a read that did not fill its buffer says that there was no more, which saves asking: of TCP alone. A datagram ends
-    /// where the next begins, and in a Unix stream a read ends where descriptors came along.
-    short_is_all: bool,
+    kind: Kind,
     read_timeout: Timeout,
     write_timeout: Timeout,
 }
@@ -50,13 +48,13 @@ impl Socket {
     /// A new one, which is not inherited by children.
     pub(super) fn open(family: AddressFamily, kind: SocketType, nonblocking: bool) -> io::Result<Socket> {
         let mut socket = Socket::other(open(family, kind, nonblocking)?);
-        socket.short_is_all = is_tcp(family, kind);
+        socket.kind = kind_of_socket(family, kind);
         Ok(socket)
     }
 
     /// A TCP connection that is there.
     pub(super) fn new(fd: OwnedFd) -> Socket {
-        Socket { short_is_all: true, ..Socket::other(fd) }
+        Socket { kind: Kind::Tcp, ..Socket::other(fd) }
     }
 
     /// One of another kind that is there.
@@ -64,7 +62,7 @@ impl Socket {
         let source = Source::new(fd.as_raw_fd());
         let timeouts = || Timeout(AtomicU64::new(0));
         let (read_timeout, write_timeout) = (timeouts(), timeouts());
-        Socket { source, fd, short_is_all: false, read_timeout, write_timeout }
+        Socket { source, fd, kind: Kind::Other, read_timeout, write_timeout }
     }
 
     /// One that std had, or somebody else, with the timeouts that it has. Of what is no socket nothing can be asked, and calls on it
@@ -73,7 +71,9 @@ impl Socket {
         let mut socket = Socket::other(fd);
         let family = socket.local_addr().map(|address| address.address_family());
         let kind = sockopt::socket_type(&socket.fd);
-        socket.short_is_all = family.is_ok_and(|family| kind.is_ok_and(|kind| is_tcp(family, kind)));
+        if let (Ok(family), Ok(kind)) = (family, kind) {
+            socket.kind = kind_of_socket(family, kind);
+        }
         for direction in [Direction::Read, Direction::Write] {
             if let Ok(timeout) = sockopt::socket_timeout(&socket.fd, kind_of(direction)) {
                 socket.timeout_of(direction).set(timeout);
@@ -84,8 +84,10 @@ impl Socket {
 
     /// The two ends of a connection, of Unix sockets.
     pub(super) fn pair(kind: SocketType) -> io::Result<(Socket, Socket)> {
-        let (left, right) = pair(kind)?;
-        Ok((Socket::other(left), Socket::other(right)))
+        let ends = pair(kind)?;
+        let kind = kind_of_socket(AddressFamily::UNIX, kind);
+        let socket = |fd| Socket { kind, ..Socket::other(fd) };
+        Ok((socket(ends.0), socket(ends.1)))
     }
 
     /// One that std had, or somebody else.
@@ -106,8 +108,7 @@ impl Socket {
     }
 
     pub(super) fn try_clone(&self) -> io::Result<Socket> {
-        let mut clone = Socket::other(self.fd.try_clone()?);
-        clone.short_is_all = self.short_is_all;
+        let clone = Socket { kind: self.kind, ..Socket::other(self.fd.try_clone()?) };
         clone.read_timeout.set(self.read_timeout.get());
         clone.write_timeout.set(self.write_timeout.get());
         Ok(clone)
@@ -120,8 +121,8 @@ impl Socket {
     #[inline]
     #[track_caller]
     pub(super) fn recv(&self, buffer: &mut [u8], peek: bool) -> io::Result<usize> {
-        let short_is_all = self.short_is_all;
-        self.perform(if peek { "peek" } else { "recv" }, Operation::Recv { buffer, peek, short_is_all })
+        let kind = self.kind;
+        self.perform(if peek { "peek" } else { "recv" }, Operation::Recv { buffer, peek, kind })
     }
 
     #[inline]
@@ -133,7 +134,7 @@ impl Socket {
     #[track_caller]
     pub(super) fn recv_vectored(&self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         let mut message = Message::receive(buffers);
-        self.perform("recv", Operation::RecvMessage { message: &mut message, peek: false })
+        self.perform("recv", Operation::RecvMessage { message: &mut message, peek: false, kind: self.kind })
     }
 
     #[track_caller]
@@ -151,7 +152,8 @@ impl Socket {
     ) -> io::Result<(usize, Option<SocketAddrAny>)> {
         let mut buffers = [IoSliceMut::new(buffer)];
         let mut message = Message::receive(&mut buffers);
-        let count = self.perform("recv", Operation::RecvMessage { message: &mut message, peek })?;
+        let count =
+            self.perform("recv", Operation::RecvMessage { message: &mut message, peek, kind: self.kind })?;
         Ok((count, message.sender()))
     }
 
@@ -327,8 +329,12 @@ fn within<T>(timeout: Duration, code: impl FnOnce() -> io::Result<T>) -> io::Res
     }
 }
 
-fn is_tcp(family: AddressFamily, kind: SocketType) -> bool {
-    matches!(family, AddressFamily::INET | AddressFamily::INET6) && kind == SocketType::STREAM
+fn kind_of_socket(family: AddressFamily, kind: SocketType) -> Kind {
+    match (family, kind) {
+        (AddressFamily::INET | AddressFamily::INET6, SocketType::STREAM) => Kind::Tcp,
+        (AddressFamily::UNIX, SocketType::DGRAM) => Kind::UnixDatagrams,
+        _ => Kind::Other,
+    }
 }
 
 fn kind_of(direction: Direction) -> sockopt::Timeout {

@@ -255,11 +255,11 @@ impl UnixDatagram {
         self.socket.send(datagram)
     }
 
-    /// Ends one direction, or both: what waits there returns, and the other side of a pair is told.
+    /// Ends one direction, or both: who waits there to receive is told, by nothing received, and who sends by an error.
     ///
     /// # Errors
     ///
-    /// As the system has it: `NotConnected`.
+    /// As the system has it.
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         self.socket.shutdown(how)
     }
