@@ -8,11 +8,13 @@
 //! - [`readiness`]: says when descriptors can be read or written, and that the call is to be attempted again: epoll or kqueue.
 //! - [`uring`]: has the system carry out the call, and says what it returned: io_uring.
 //! - [`choice`]: the one that a scheduler has: idle, until the first operation.
+//! - [`peer`]: who is at the other side of a socket, which no safe call tells.
 
 mod alarm;
 pub(crate) mod choice;
 pub(crate) mod idle;
 pub(crate) mod operation;
+pub(crate) mod peer;
 mod readiness;
 #[cfg(target_os = "linux")]
 mod uring;

@@ -405,17 +405,17 @@ fn carry(at: Descriptor, operation: &mut Operation<'_, '_>, is_empty: bool) -> E
     let fd = Fd(at.fd);
     let patience = if is_empty { POLL_FIRST } else { 0 };
     match operation {
-        Operation::Recv { buffer, peek } => {
+        Operation::Recv { buffer, peek, .. } => {
             let length = u32::try_from(buffer.len()).unwrap_or(u32::MAX);
-            let flags = recv_flags(*peek, 0).0;
+            let flags = recv_flags(*peek);
             opcode::Recv::new(fd, buffer.as_mut_ptr(), length).flags(flags).ioprio(patience).build()
         }
         Operation::Send { bytes } => {
             let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
             opcode::Send::new(fd, bytes.as_ptr(), length).flags(SEND_FLAGS).build()
         }
-        Operation::RecvMessage { message, peek } => {
-            opcode::RecvMsg::new(fd, message.header()).flags(recv_flags(*peek, 0).0 as u32).build()
+        Operation::RecvMessage { message, peek, .. } => {
+            opcode::RecvMsg::new(fd, message.header()).flags(recv_flags(*peek) as u32).build()
         }
         Operation::SendMessage { message } => {
             opcode::SendMsg::new(fd, message.header()).flags(SEND_FLAGS as u32).build()

@@ -22,7 +22,7 @@ use super::record::Record;
 use super::why::Why;
 pub(crate) use crate::driver::Direction;
 use crate::driver::operation::{self, Attempt};
-pub(crate) use crate::driver::operation::{Message, Operation};
+pub(crate) use crate::driver::operation::{Kind, Message, Operation};
 use crate::driver::{Blocked, Completion, Descriptor, Key, Submitted, Taken};
 use crate::report;
 

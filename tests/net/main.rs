@@ -18,6 +18,8 @@ mod serve;
 mod std_io;
 mod tcp;
 mod torture;
+mod udp;
+mod unix;
 #[path = "../it/world.rs"]
 #[allow(dead_code)]
 mod world;
