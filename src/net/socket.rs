@@ -67,6 +67,18 @@ impl Socket {
         Ok(socket)
     }
 
+    /// As [`adopt`](Socket::adopt), of whatever sort it is: what is no socket has no timeouts, and says what it is when it is
+    /// used.
+    pub(super) fn adopted(fd: OwnedFd) -> Socket {
+        let socket = Socket::new(fd);
+        for direction in [Direction::Read, Direction::Write] {
+            if let Ok(timeout) = sockopt::socket_timeout(&socket.fd, kind_of(direction)) {
+                socket.timeout_of(direction).set(timeout);
+            }
+        }
+        socket
+    }
+
     /// The descriptor, for use without this.
     pub(super) fn into_fd(self) -> OwnedFd {
         let Socket { source, fd, .. } = self;

@@ -2,19 +2,23 @@
 //!
 //! Each driver runs all of it: `ROPEWALK_DRIVER=epoll` or `uring`.
 
+mod arms;
 mod async_fd;
 mod copy_fd;
 mod copying;
+mod connect;
 mod drivers;
 mod halves;
 mod lines;
 #[path = "../it/log.rs"]
 #[allow(dead_code)]
 mod log;
+mod lookup;
 mod pipes;
 mod serve;
 mod std_io;
 mod tcp;
+mod tcp_options;
 mod torture;
 #[path = "../it/world.rs"]
 #[allow(dead_code)]
