@@ -63,22 +63,20 @@ fn an_arm_can_be_asked_without_waiting() {
 fn one_task_waits_for_many_sockets_and_hears_of_the_one_that_is_ready() {
     ropewalk::run(|| {
         let (mut writers, readers): (Vec<_>, Vec<_>) = (0..20).map(|_| pair()).unzip();
-        task::scope(|s| {
-            // Backwards, and each time the others have been waited for in vain.
-            for expected in (0..20).rev() {
+        // Backwards, and each time the others have been waited for in vain.
+        for expected in (0..20).rev() {
+            task::scope(|s| {
                 s.spawn(|| {
                     task::yield_now();
                     writers[expected].write_all(b"!").unwrap();
-                })
-                .join()
-                .unwrap();
+                });
                 let arms: Vec<_> = readers.iter().map(TcpStream::readable).collect();
                 let (index, ready) = select(arms).unwrap();
                 ready.unwrap();
                 assert_eq!(index, expected);
                 assert_eq!((&readers[index]).read(&mut [0; 4]).unwrap(), 1);
-            }
-        });
+            });
+        }
     });
 }
 
@@ -202,19 +200,19 @@ fn arms_show_what_they_wait_for() {
 fn any_descriptor_can_be_waited_for() {
     ropewalk::run(|| {
         let (mut near, mut far) = UnixStream::pair().unwrap();
-        task::scope(|s| {
-            for round in 0..3_u8 {
+        for round in 0..3_u8 {
+            task::scope(|s| {
                 s.spawn(|| {
                     task::yield_now();
                     far.write_all(&[round]).unwrap();
                 });
                 lowlevel::wait_readable(&near).unwrap();
                 lowlevel::wait_writable(&near).unwrap();
-                let mut buffer = [0];
-                near.read_exact(&mut buffer).unwrap();
-                assert_eq!(buffer, [round]);
-            }
-        });
+            });
+            let mut buffer = [0];
+            near.read_exact(&mut buffer).unwrap();
+            assert_eq!(buffer, [round]);
+        }
         let late = time::timeout(SOON, || lowlevel::wait_readable(&near));
         assert!(Cancelled::is(&late.unwrap_err().into_inner().unwrap_err()));
         drop(far);
