@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -15,6 +16,9 @@ use rustix::net::{AddressFamily, SocketAddrAny, SocketFlags, SocketType, sockopt
 use crate::error::Cancelled;
 use crate::scheduler::io::{self as scheduled, AtDescriptor, Direction, Kind, Message, Operation, Source};
 use crate::time;
+
+/// Connections that wait to be accepted: what std takes.
+pub(super) const BACKLOG: i32 = 4096;
 
 /// Any socket.
 pub(super) struct Socket {
@@ -88,16 +92,6 @@ impl Socket {
         let kind = kind_of_socket(AddressFamily::UNIX, kind);
         let socket = |fd| Socket { kind, ..Socket::other(fd) };
         Ok((socket(ends.0), socket(ends.1)))
-    }
-
-    /// One that std had, or somebody else.
-    pub(super) fn adopt(fd: OwnedFd) -> io::Result<Socket> {
-        let socket = Socket::new(fd);
-        for direction in [Direction::Read, Direction::Write] {
-            let timeout = sockopt::socket_timeout(&socket.fd, kind_of(direction))?;
-            socket.timeout_of(direction).set(timeout);
-        }
-        Ok(socket)
     }
 
     /// The descriptor, for use without this.
@@ -334,6 +328,13 @@ fn kind_of_socket(family: AddressFamily, kind: SocketType) -> Kind {
         (AddressFamily::INET | AddressFamily::INET6, SocketType::STREAM) => Kind::Tcp,
         (AddressFamily::UNIX, SocketType::DGRAM) => Kind::UnixDatagrams,
         _ => Kind::Other,
+    }
+}
+
+pub(super) fn family(address: &SocketAddr) -> AddressFamily {
+    match address {
+        SocketAddr::V4(_) => AddressFamily::INET,
+        SocketAddr::V6(_) => AddressFamily::INET6,
     }
 }
 
