@@ -17,6 +17,7 @@ mod log;
 mod lookup;
 mod pipes;
 mod programs;
+mod ring;
 mod serve;
 mod std_io;
 mod tcp;
