@@ -523,6 +523,29 @@ fn a_connection_can_shut_its_own_server_down() {
 }
 
 #[test]
+fn a_connection_of_a_server_within_a_connection_can_shut_both_servers_down() {
+    run(|| {
+        let (visitors, listener) = numbers();
+        let server = Server::new(listener);
+        let controller = server.controller();
+        visitors.send(Ok(0)).unwrap();
+        let served = server.serve(|_, _| {
+            let (visitors, listener) = numbers();
+            let inner = Server::new(listener);
+            let inner_controller = inner.controller();
+            visitors.send(Ok(0)).unwrap();
+            inner.serve(|_, _| {
+                assert_eq!(controller.shutdown(Duration::MAX)?.open, 1);
+                assert_eq!(inner_controller.shutdown(Duration::MAX)?.open, 1);
+                Ok(())
+            })?;
+            Ok(())
+        });
+        assert_eq!((served.unwrap().finished, clock()), (1, 0.0));
+    });
+}
+
+#[test]
 fn the_hook_that_is_told_of_the_accept_loop_can_shut_the_server_down() {
     run(|| {
         let (visitors, listener) = numbers();
