@@ -10,6 +10,7 @@ mod tcp;
 mod torture;
 mod udp;
 mod unix;
+mod urgent;
 #[path = "../it/world.rs"]
 #[allow(dead_code)]
 mod world;
