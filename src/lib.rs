@@ -54,6 +54,7 @@ pub mod channel;
 mod clock;
 mod driver;
 mod error;
+pub mod io;
 mod list;
 pub mod net;
 mod primitive;

@@ -91,7 +91,7 @@ pub fn stream<T: 'static, R: 'static>(capacity: usize, generator: Generator<T, (
         Ok(shape) => (shape, true),
         Err(_) => (None, false),
     };
-    let options = Options { name, shape, eager: false };
+    let options = Options { name, shape, ..Options::default() };
     let outlet = Outlet { sender, yields: yields.clone(), task: Cell::new(None) };
     let task = scheduler::spawn(move || outlet.run(generator, can_begin), options);
     Stream { receiver, task, yields, returned: Cell::new(None), is_stopped: Cell::new(false) }

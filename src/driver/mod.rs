@@ -62,9 +62,20 @@ pub(crate) enum Submitted {
     Carried,
 }
 
-/// How an operation ended: what the system said, which is an error's number if it is negative.
+/// How an operation ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Completion(pub(crate) i32);
+pub(crate) struct Completion {
+    /// What the system said: an error's number if it is negative.
+    pub(crate) result: i32,
+    /// It said that there is more to be had, and the next operation need not wait.
+    pub(crate) has_more: bool,
+}
+
+impl Completion {
+    fn new(result: i32) -> Completion {
+        Completion { result, has_more: false }
+    }
+}
 
 /// Whether an operation that is not wanted any more has ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -37,17 +37,20 @@ pub(crate) struct Options {
     pub(crate) name: Option<String>,
     pub(crate) shape: Option<Shape>,
     pub(crate) eager: bool,
+    /// If there is no stack for it, that concerns nobody else: the hook is told, and not the scope.
+    pub(crate) contained: bool,
 }
 
 impl Options {
     #[inline]
     fn extras(&mut self) -> Option<Box<Extras>> {
-        if self.name.is_none() && self.shape.is_none() {
+        if self.name.is_none() && self.shape.is_none() && !self.contained {
             return None;
         }
         let mut extras = Extras::none();
         extras.name = self.name.take();
         extras.shape = self.shape;
+        extras.is_contained = self.contained;
         Some(extras)
     }
 }

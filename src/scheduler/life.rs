@@ -114,6 +114,9 @@ impl Core {
                 Record::fail(task, JoinError::NoStack(error));
                 super::record::leave(&*task);
             });
+            if (*task).with_extras(|extras| extras.is_some_and(|extras| extras.is_contained)) {
+                self.tell_failure(&*task);
+            }
             self.bury(task);
         }
     }

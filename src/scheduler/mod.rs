@@ -67,6 +67,13 @@ pub(crate) fn unhandled_panic(payload: Box<dyn std::any::Any + Send>) {
     crate::report::discard(payload);
 }
 
+/// What went wrong in a server that goes on, in the running task.
+pub(crate) fn unhandled_in_server(what: &str) {
+    if let Some(core) = here::lend_core() {
+        core.unhandled(here::lend_task(), Problem::Server(what));
+    }
+}
+
 /// The running task, as others see it.
 pub(crate) fn current_info() -> Option<info::TaskInfo> {
     here::lend_task().map(|task| info::TaskInfo::of(task, here::lend_core()))

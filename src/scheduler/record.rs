@@ -118,6 +118,8 @@ pub(super) struct Extras {
     pub(super) error: Option<String>,
     /// It was told to end, and whoever told it does not wait: no news if it is still there.
     pub(super) is_dismissed: bool,
+    /// If there is no stack for it, the hook is told, and not the scope.
+    pub(super) is_contained: bool,
 }
 
 #[repr(C)]
@@ -524,7 +526,15 @@ impl Record {
 impl Extras {
     pub(super) fn none() -> Box<Extras> {
         let locals = Locals::default();
-        Box::new(Extras { name: None, shape: None, locals, held: 0, error: None, is_dismissed: false })
+        Box::new(Extras {
+            name: None,
+            shape: None,
+            locals,
+            held: 0,
+            error: None,
+            is_dismissed: false,
+            is_contained: false,
+        })
     }
 }
 

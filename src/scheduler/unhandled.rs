@@ -36,6 +36,9 @@ pub enum Problem<'a> {
     /// A task that nobody joined returned an error. Only debug mode tells, and only of some types: see
     /// [`Builder::debug`](crate::Builder::debug).
     Error(&'a str),
+    /// A connection of a server ended with an error, or none could be accepted; the server goes on. See
+    /// [`Server::on_error`](crate::net::Server::on_error).
+    Server(&'a str),
     /// A task was still there when the first task ended, and was cancelled.
     Leftover,
     /// At the end of `run`, tasks waited under shields for what cannot come. Their waits were failed. This is who waited
@@ -107,6 +110,7 @@ impl fmt::Display for Unhandled<'_> {
             }
             Problem::NoStack(error) => write!(f, "could not begin: {error}"),
             Problem::Error(error) => write!(f, "returned an error, and nobody joined it: {error}"),
+            Problem::Server(what) => f.write_str(what),
             Problem::Leftover => {
                 f.write_str("was still there when the first task ended, and was cancelled")?;
                 self.write_state(f)

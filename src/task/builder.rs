@@ -21,6 +21,7 @@ pub struct Builder {
     name: Option<String>,
     shape: Option<Shape>,
     eager: bool,
+    contained: bool,
 }
 
 impl Builder {
@@ -60,6 +61,12 @@ impl Builder {
         self
     }
 
+    /// If there is no stack for the task, that does not concern its scope: the runtime's hook is told.
+    pub(crate) fn contained(mut self) -> Builder {
+        self.contained = true;
+        self
+    }
+
     /// Starts a task, as [`task::spawn`](super::spawn) does.
     ///
     /// # Panics
@@ -91,6 +98,6 @@ impl Builder {
     }
 
     fn options(self) -> Options {
-        Options { name: self.name, shape: self.shape, eager: self.eager }
+        Options { name: self.name, shape: self.shape, eager: self.eager, contained: self.contained }
     }
 }

@@ -37,11 +37,12 @@ fn sources() -> Vec<(String, String)> {
 }
 
 /// Rooms and their floors, as in `docs/architecture.md`.
-const FLOORS: [(&str, u32); 16] = [
+const FLOORS: [(&str, u32); 19] = [
     ("error", 0),
     ("report", 0),
     ("clock", 0),
     ("list", 0),
+    ("arena", 0),
     ("primitive", 0),
     ("stack", 1),
     ("generator", 2),
@@ -52,6 +53,8 @@ const FLOORS: [(&str, u32); 16] = [
     ("select", 5),
     ("sync", 5),
     ("channel", 5),
+    ("io", 6),
+    ("net", 7),
     ("testing", 8),
     ("inspect", 8),
 ];
@@ -124,8 +127,19 @@ fn outside_crates_are_named_by_their_doorkeepers_only() {
             assert_eq!(file, "scheduler/unhandled.rs", "log has one doorkeeper");
         }
         if code.contains("libc::") {
-            let keeps = room_of(&file) == "stack" || file == "inspect/signal.rs";
+            let keepers = ["inspect/signal.rs", "scheduler/io.rs"];
+            let keeps = ["stack", "driver"].contains(&room_of(&file)) || keepers.contains(&file.as_str());
             assert!(keeps, "libc is named in {file}");
+        }
+        if code.contains("mio::") {
+            let doorkeepers = ["driver/readiness.rs", "driver/choice.rs"];
+            assert!(doorkeepers.contains(&file.as_str()), "mio is named in {file}");
+        }
+        if code.contains("io_uring::") {
+            assert_eq!(file, "driver/uring.rs", "io-uring has one doorkeeper");
+        }
+        if code.contains("rustix::") {
+            assert!(["driver", "io", "net"].contains(&room_of(&file)), "rustix is named in {file}");
         }
     }
 }

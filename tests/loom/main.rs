@@ -274,6 +274,47 @@ fn a_loop_that_wakes_up_by_itself_misses_nothing() {
     });
 }
 
+/// As the alarm of a driver that is made for the first operation: rings what the loop waits in at that time. Which one that is
+/// is not ordered by anything but the door.
+#[derive(Clone)]
+struct Changing {
+    bells: [Bell; 2],
+    now: Arc<AtomicUsize>,
+}
+
+impl Alarm for Changing {
+    fn ring(&self) {
+        self.bells[self.now.load(Ordering::Relaxed)].ring();
+    }
+}
+
+#[test]
+fn a_loop_that_waits_in_something_else_from_now_on_is_rung_there() {
+    explore(Some(4), || {
+        let alarm = Changing { bells: [Bell::new(), Bell::new()], now: Arc::new(AtomicUsize::new(0)) };
+        let door = Arc::new(Door::new(alarm.clone()));
+        let producer = thread::spawn({
+            let door = door.clone();
+            move || (0..2).for_each(|number| assert!(door.push(message(0, number)).is_ok()))
+        });
+        let mut delivered = [0];
+        // The first wait ends by itself, as when a timer is due.
+        if door.fall_asleep() {
+            door.wake_up();
+        }
+        sort(door.take(), &mut delivered);
+        alarm.now.store(1, Ordering::Relaxed);
+        while delivered != [2] {
+            if door.fall_asleep() {
+                alarm.bells[1].wait();
+                door.wake_up();
+            }
+            sort(door.take(), &mut delivered);
+        }
+        producer.join().unwrap();
+    });
+}
+
 /// Whoever lets go of the last handle knocks; the loop must find out that it was the last. Release: whoever acquires that
 /// there are none will find what was pushed through them.
 fn let_go(handles: &AtomicUsize, door: &Door<Message, Bell>) {

@@ -1,0 +1,90 @@
+//! Question: what does a connection cost a server that sends back what it receives? One thread, one library, no end.
+//!
+//! `echo.py` starts it, loads it with `echo_client` and prints the tables. By hand: `echo_server <library> [buffer_bytes]`; it
+//! prints the port on 127.0.0.1 at which it listens, and serves until it is killed.
+//!
+//! Each of them does the same: a task for each connection, with a buffer of its own on the heap, receives whatever there is and
+//! sends all of it before it receives again. Nothing is parsed and nobody is timed out.
+//!
+//! The buffer is larger than any message, and this matters. Who receives fewer bytes than there is room for knows that there are
+//! no more, and goes to wait; a full buffer means another system call, which finds nothing. So whoever works with readiness
+//! pays for a message exactly as long as its buffer what io_uring and a shorter message do not pay. To see that:
+//! `echo.py --buffer 16384`.
+//!
+//! Not counted: what a program would do with the bytes. The bare loops have no tasks, no timers, no cancellation and one kind of
+//! event: they are what the system itself takes.
+
+mod bare;
+mod may;
+mod monoio;
+mod ropewalk;
+mod smol;
+mod tokio;
+
+use std::env;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+use std::process::ExitCode;
+
+use rustix::net::sockopt;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// The largest message, and enough besides that none fills the buffer.
+const BUFFER_BYTES: usize = 16 * 1024 + 64;
+
+/// Any port.
+const ADDRESS: &str = "127.0.0.1:0";
+
+/// As many as the system lets wait: all clients of a bench come at once.
+const BACKLOG: i32 = 4096;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let (name, bytes) = match arguments.as_slice() {
+        [name] => (name, BUFFER_BYTES),
+        [name, bytes] => (name, bytes.parse().expect("a number of bytes")),
+        _ => {
+            eprintln!("usage: echo_server <library> [buffer_bytes]");
+            return ExitCode::FAILURE;
+        }
+    };
+    let serve = match name.as_str() {
+        "bare" => bare::serve_with_buffers,
+        "bare-one-buffer" => bare::serve_with_one_buffer,
+        "ropewalk" => ropewalk::serve,
+        "tokio" => tokio::serve,
+        "smol" => smol::serve,
+        "monoio" => monoio::serve,
+        "may" => may::serve,
+        _ => {
+            eprintln!("nothing here is called {name}");
+            return ExitCode::FAILURE;
+        }
+    };
+    allow_many_descriptors();
+    match serve(bytes) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{name}: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// As many as this process may allow itself.
+fn allow_many_descriptors() {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).expect("the maximum is allowed");
+}
+
+/// Says where the clients find this listener, which is from here on like those of all others.
+///
+/// What it accepts inherits that small packets are sent at once: the rest of a message does not wait for anybody.
+fn announce(listener: impl AsFd) -> io::Result<()> {
+    sockopt::set_tcp_nodelay(&listener, true)?;
+    rustix::net::listen(&listener, BACKLOG)?;
+    let address = rustix::net::getsockname(&listener)?;
+    println!("{}", SocketAddr::try_from(address)?.port());
+    Ok(())
+}
