@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 
 use super::tcp::{TcpListener, TcpStream};
+use super::unix::{UnixListener, UnixStream};
 use crate::error::{Cancelled, Panic};
 use crate::scheduler;
 use crate::select::select;
@@ -81,6 +82,16 @@ impl Listener for TcpListener {
     #[track_caller]
     fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         TcpListener::accept(self)
+    }
+}
+
+impl Listener for UnixListener {
+    type Stream = UnixStream;
+    type Peer = std::os::unix::net::SocketAddr;
+
+    #[track_caller]
+    fn accept(&self) -> io::Result<(UnixStream, std::os::unix::net::SocketAddr)> {
+        UnixListener::accept(self)
     }
 }
 

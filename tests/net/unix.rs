@@ -12,7 +12,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use std::{fs, io, thread};
 
-use ropewalk::net::{UnixDatagram, UnixListener, UnixStream};
+use ropewalk::io::CloseWrite;
+use ropewalk::net::{self, UnixDatagram, UnixListener, UnixStream};
 use ropewalk::{Cancelled, task, time};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
@@ -780,6 +781,34 @@ fn datagrams_go_to_std_and_come_back() {
         let right = std::os::unix::net::UnixDatagram::from(right);
         assert_eq!(right.recv(&mut [0; 10]).unwrap(), 5);
         assert!(left.take_error().unwrap().is_none());
+    });
+}
+
+#[test]
+fn a_unix_listener_is_served_as_any_other() {
+    ropewalk::run(|| {
+        let directory = Directory::new();
+        let path = directory.join("socket");
+        let server = net::Server::new(UnixListener::bind_owning(&path).unwrap());
+        let controller = server.controller();
+        task::scope(|s| {
+            let serving = s.spawn(move || {
+                server.serve(|stream: UnixStream, peer: SocketAddr| {
+                    assert!(peer.is_unnamed());
+                    io::copy(&mut &stream, &mut &stream).map(drop)
+                })
+            });
+            for number in 0..5 {
+                let mut stream = UnixStream::connect(&path).unwrap();
+                stream.write_all(&[number; 100]).unwrap();
+                stream.close_write().unwrap();
+                let mut back = Vec::new();
+                stream.read_to_end(&mut back).unwrap();
+                assert_eq!(back, [number; 100]);
+            }
+            controller.shutdown(Duration::from_secs(60)).unwrap();
+            serving.join().unwrap().unwrap();
+        });
     });
 }
 
