@@ -4,10 +4,11 @@
 
 mod arms;
 mod async_fd;
+mod connect;
 mod copy_fd;
 mod copying;
-mod connect;
 mod drivers;
+mod faults;
 mod halves;
 mod lines;
 #[path = "../it/log.rs"]
