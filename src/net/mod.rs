@@ -30,15 +30,24 @@
 //! In a cancelled scope every wait fails with [`Cancelled`](crate::Cancelled) inside of an [`io::Error`]. What was accepted or
 //! received is returned, cancelled or not: nothing is lost.
 
+mod addresses;
 mod close_write;
 mod face;
+mod lookup;
+mod readiness;
 mod serve;
 mod socket;
 mod tcp;
 mod udp;
 mod unix;
 
+pub use addresses::{Addresses, OnThread, ToSocketAddrs};
+pub use lookup::lookup_host;
+pub use readiness::Readiness;
 pub use serve::{Controller, Listener, ServeError, Served, Server, serve};
-pub use tcp::{Incoming, TcpListener, TcpStream};
+pub use tcp::{
+    Accepting, ConnectError, ConnectOptions, Incoming, IntoIncoming, Keepalive, ListenOptions, TcpListener,
+    TcpStream,
+};
 pub use udp::UdpSocket;
-pub use unix::{UCred, UnixDatagram, UnixIncoming, UnixListener, UnixStream};
+pub use unix::{UCred, UnixAccepting, UnixDatagram, UnixIncoming, UnixListener, UnixStream};

@@ -67,7 +67,7 @@ impl Socket {
 
     /// One that std had, or somebody else, with the timeouts that it has. Of what is no socket nothing can be asked, and calls on it
     /// will say so.
-    pub(super) fn take_over(fd: OwnedFd) -> Socket {
+    pub(super) fn adopted(fd: OwnedFd) -> Socket {
         let mut socket = Socket::other(fd);
         let family = socket.local_addr().map(|address| address.address_family());
         let kind = sockopt::socket_type(&socket.fd);
@@ -88,16 +88,6 @@ impl Socket {
         let kind = kind_of_socket(AddressFamily::UNIX, kind);
         let socket = |fd| Socket { kind, ..Socket::other(fd) };
         Ok((socket(ends.0), socket(ends.1)))
-    }
-
-    /// One that std had, or somebody else.
-    pub(super) fn adopt(fd: OwnedFd) -> io::Result<Socket> {
-        let socket = Socket::new(fd);
-        for direction in [Direction::Read, Direction::Write] {
-            let timeout = sockopt::socket_timeout(&socket.fd, kind_of(direction))?;
-            socket.timeout_of(direction).set(timeout);
-        }
-        Ok(socket)
     }
 
     /// The descriptor, for use without this.

@@ -1,14 +1,15 @@
 //! UDP: datagrams.
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use rustix::net::addr::SocketAddrArg;
 use rustix::net::{SocketAddrAny, SocketType, sockopt};
 
+use super::addresses::{ToSocketAddrs, first_of};
 use super::face;
 use super::socket::Socket;
-use super::tcp::{family, first_of};
+use super::tcp::family;
 
 /// Sends and receives datagrams; as [`std::net::UdpSocket`].
 ///
@@ -41,6 +42,9 @@ use super::tcp::{family, first_of};
 /// One task may receive while another sends. A second task that would wait in the same direction is refused, with an error
 /// of the kind `ResourceBusy`.
 ///
+/// A datagram that is longer than the buffer is cut, and nothing says so: a buffer with a byte more than is expected tells,
+/// by being full.
+///
 /// What needs an option before it is bound, such as several sockets on one port for multicast, is made by another crate
 /// and taken over with `UdpSocket::from`.
 ///
@@ -54,11 +58,12 @@ pub struct UdpSocket {
 }
 
 impl UdpSocket {
-    /// Takes the first of the addresses that can be had. Of a name, the addresses are looked up on this thread.
+    /// Takes the first of the addresses that can be had. A name is [looked up](super::lookup_host) by another thread.
     ///
     /// # Errors
     ///
     /// As the system has it, of the last address; `InvalidInput` if there is none.
+    #[track_caller]
     pub fn bind(address: impl ToSocketAddrs) -> io::Result<UdpSocket> {
         first_of(address, |address| {
             let socket = Socket::open(family(address), SocketType::DGRAM, false)?;
@@ -68,13 +73,14 @@ impl UdpSocket {
     }
 
     /// Sends to one address from now on, and receives from nobody else: for [`send`](UdpSocket::send) and
-    /// [`recv`](UdpSocket::recv). Nothing is sent by it, and it does not wait. Of a name, the addresses are looked up on
-    /// this thread.
+    /// [`recv`](UdpSocket::recv). Nothing is sent by it, and it does not wait, but for the addresses of a name to be
+    /// [looked up](super::lookup_host).
     ///
     /// # Errors
     ///
     /// As the system has it, of the last address; `InvalidInput` if there is none. Whether anybody is there is not known:
     /// a later call tells, if the other side does.
+    #[track_caller]
     pub fn connect(&self, address: impl ToSocketAddrs) -> io::Result<()> {
         first_of(address, |address| Ok(rustix::net::connect(&self.socket, address)?))
     }
@@ -112,8 +118,8 @@ impl UdpSocket {
         from(self.socket.recv_from(buffer, true)?)
     }
 
-    /// Sends a datagram to the first of the addresses; how long it was. Of a name, the addresses are looked up on this
-    /// thread. It waits only while the system has no room.
+    /// Sends a datagram to the first of the addresses; how long it was. It waits only while the system has no room, or for the addresses
+    /// of a name to be [looked up](super::lookup_host), each time.
     ///
     /// # Cancellation
     ///
@@ -130,7 +136,7 @@ impl UdpSocket {
     #[track_caller]
     #[doc(alias = "sock_sendto")]
     pub fn send_to(&self, datagram: &[u8], address: impl ToSocketAddrs) -> io::Result<usize> {
-        let Some(address) = address.to_socket_addrs()?.next() else {
+        let Some(address) = address.to_addresses()?.first()? else {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "there is no address to send to"));
         };
         self.socket.send_to(datagram, &address.as_any())

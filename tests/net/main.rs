@@ -2,21 +2,26 @@
 //!
 //! Each driver runs all of it: `ROPEWALK_DRIVER=epoll` or `uring`.
 
+mod arms;
 mod async_fd;
+mod connect;
 mod copy_fd;
 mod copying;
 mod drivers;
 mod examples;
+mod faults;
 mod halves;
 mod lines;
 #[path = "../it/log.rs"]
 #[allow(dead_code)]
 mod log;
+mod lookup;
 mod pipes;
 mod programs;
 mod serve;
 mod std_io;
 mod tcp;
+mod tcp_options;
 mod torture;
 mod udp;
 mod unix;

@@ -12,14 +12,14 @@ use std::time::Duration;
 use ropewalk::net::{TcpListener, TcpStream};
 use ropewalk::{Cancelled, RunError, Runtime, lowlevel, task, time};
 
-fn listen() -> (TcpListener, SocketAddr) {
+pub(crate) fn listen() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     (listener, address)
 }
 
 /// The two ends of a connection.
-fn pair() -> (TcpStream, TcpStream) {
+pub(crate) fn pair() -> (TcpStream, TcpStream) {
     let (listener, address) = listen();
     task::scope(|s| {
         let accepted = s.spawn(|| listener.accept().unwrap().0);

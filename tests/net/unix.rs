@@ -14,6 +14,7 @@ use std::{fs, io, thread};
 
 use ropewalk::io::CloseWrite;
 use ropewalk::net::{self, UnixDatagram, UnixListener, UnixStream};
+use ropewalk::select::{Chosen, select};
 use ropewalk::{Cancelled, task, time};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
@@ -548,7 +549,9 @@ fn packets_in_sequence_are_taken_over_and_none_waits_behind_a_short_one() {
     let kind = SocketType::SEQPACKET;
     let Ok((left, right)) = rustix::net::socketpair(AddressFamily::UNIX, kind, SocketFlags::empty(), None)
     else {
-        assert!(!cfg!(target_os = "linux"));
+        #[cfg(target_os = "linux")]
+        panic!("Linux has it");
+        #[cfg(not(target_os = "linux"))]
         return;
     };
     ropewalk::run(|| {
@@ -781,6 +784,47 @@ fn datagrams_go_to_std_and_come_back() {
         let right = std::os::unix::net::UnixDatagram::from(right);
         assert_eq!(right.recv(&mut [0; 10]).unwrap(), 5);
         assert!(left.take_error().unwrap().is_none());
+    });
+}
+
+#[test]
+fn arms_accept_and_say_what_is_ready() {
+    ropewalk::run(|| {
+        let directory = Directory::new();
+        let (one, two) = (directory.join("one"), directory.join("two"));
+        let (first, second) = (UnixListener::bind(&one).unwrap(), UnixListener::bind(&two).unwrap());
+        for round in 0..4 {
+            task::scope(|s| {
+                let connecting = s.spawn(|| UnixStream::connect(&two).unwrap());
+                if round % 2 == 0 {
+                    // It is there before anybody asks.
+                    second.wait_readable().unwrap();
+                }
+                let accepted = match select((first.accepting(), second.accepting())).unwrap() {
+                    Chosen::First(_) => panic!("nobody connects there"),
+                    Chosen::Second(accepted) => accepted.unwrap().0,
+                };
+                let connected = connecting.join().unwrap();
+                select(accepted.writable()).unwrap().unwrap();
+                accepted.wait_writable().unwrap();
+                (&accepted).write_all(b"hi").unwrap();
+                match select((accepted.readable(), connected.readable())).unwrap() {
+                    Chosen::First(_) => panic!("nothing was written there"),
+                    Chosen::Second(ready) => ready.unwrap(),
+                }
+                drop(accepted);
+                assert_eq!(io::read_to_string(connected).unwrap(), "hi");
+            });
+        }
+        let (left, right) = UnixDatagram::pair().unwrap();
+        task::scope(|s| {
+            let ready = s.spawn(|| select(right.readable()).unwrap().unwrap());
+            task::yield_now();
+            assert!(!ready.is_finished());
+            left.send(b"one").unwrap();
+            ready.join().unwrap();
+            assert_eq!(received(&right), b"one");
+        });
     });
 }
 
