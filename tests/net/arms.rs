@@ -39,10 +39,7 @@ fn an_arm_that_was_not_chosen_leaves_the_connection_for_the_next_who_accepts() {
         let (sender, receiver) = channel::unbounded();
         sender.send(1).unwrap();
         // Both are ready: the first is taken.
-        assert!(matches!(
-            select((receiver.receiving(), listener.accepting())),
-            Ok(Chosen::First(Ok(1)))
-        ));
+        assert!(matches!(select((receiver.receiving(), listener.accepting())), Ok(Chosen::First(Ok(1)))));
         assert_eq!(listener.accept().unwrap().1, client.local_addr().unwrap());
     });
 }

@@ -280,7 +280,8 @@ fn runtimes_on_several_threads_look_up_at_the_same_time() {
         .map(|_| {
             thread::spawn(|| {
                 ropewalk::run(|| {
-                    let looked_up = task::gather((0..20).map(|_| || net::lookup_host("localhost:80").unwrap()));
+                    let looked_up =
+                        task::gather((0..20).map(|_| || net::lookup_host("localhost:80").unwrap()));
                     assert!(looked_up.into_iter().all(|found| !found.unwrap().is_empty()));
                 });
             })

@@ -49,10 +49,7 @@ fn keepalive_has_the_times_that_were_said_and_the_system_s_for_the_rest() {
         let usual = stream.keepalive().unwrap().unwrap();
         assert!(usual.idle > Some(Duration::ZERO));
         stream.set_keepalive(Some(Keepalive::after(Duration::from_secs(77)))).unwrap();
-        assert_eq!(
-            stream.keepalive().unwrap(),
-            Some(usual_but(usual, Duration::from_secs(77)))
-        );
+        assert_eq!(stream.keepalive().unwrap(), Some(usual_but(usual, Duration::from_secs(77))));
         stream.set_keepalive(None).unwrap();
         assert_eq!(stream.keepalive().unwrap(), None);
     });
@@ -181,7 +178,10 @@ fn a_read_that_takes_longer_than_its_timeout_fails_as_std_s_does() {
     ropewalk::run(|| {
         let (mut writer, mut reader) = pair();
         assert_eq!((reader.read_timeout().unwrap(), reader.write_timeout().unwrap()), (None, None));
-        assert_eq!(reader.set_read_timeout(Some(Duration::ZERO)).unwrap_err().kind(), ErrorKind::InvalidInput);
+        assert_eq!(
+            reader.set_read_timeout(Some(Duration::ZERO)).unwrap_err().kind(),
+            ErrorKind::InvalidInput
+        );
         reader.set_read_timeout(Some(SOON)).unwrap();
         assert_eq!(reader.read_timeout().unwrap(), Some(SOON));
         for _ in 0..2 {

@@ -283,8 +283,9 @@ impl ListenOptions {
                 Err(error) => last = Some(error),
             }
         }
-        Err(last
-            .unwrap_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "there is no address to listen at")))
+        Err(last.unwrap_or_else(|| {
+            io::Error::new(io::ErrorKind::InvalidInput, "there is no address to listen at")
+        }))
     }
 
     fn bind_to(&self, address: &SocketAddr) -> io::Result<TcpListener> {

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use rustix::net::sockopt;
 
-use super::keepalive::{self, Keepalive};
 use super::ConnectOptions;
+use super::keepalive::{self, Keepalive};
 use crate::error::Cancelled;
 use crate::net::addresses::ToSocketAddrs;
 use crate::net::readiness::Readiness;
@@ -444,7 +444,8 @@ impl TcpStream {
     /// Linux.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     pub fn set_user_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        let millis = timeout.map_or(0, |timeout| u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX).max(1));
+        let millis =
+            timeout.map_or(0, |timeout| u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX).max(1));
         Ok(sockopt::set_tcp_user_timeout(&self.socket, millis)?)
     }
 
