@@ -9,6 +9,7 @@ mod copy_fd;
 mod copying;
 mod drivers;
 mod examples;
+mod faults;
 mod halves;
 mod lines;
 #[path = "../it/log.rs"]
@@ -25,6 +26,7 @@ mod tcp_options;
 mod torture;
 mod udp;
 mod unix;
+mod urgent;
 #[path = "../it/world.rs"]
 #[allow(dead_code)]
 mod world;
