@@ -38,8 +38,8 @@ pub(super) struct Readiness {
     registry: Registry,
     /// By descriptor: the numbers are small, for the system takes the lowest that is free.
     entries: RefCell<Vec<Entry>>,
-    /// Those whose descriptor was closed under them. They count as in flight.
-    orphans: RefCell<Vec<Key>>,
+    /// Those that are not registered any more, and what they are told. They count as in flight.
+    orphans: RefCell<Vec<(Key, Completion)>>,
     in_flight: Cell<usize>,
 }
 
@@ -154,7 +154,7 @@ impl Readiness {
                 entry.directions[direction as usize].set_blocked();
                 return Ok(());
             }
-            self.orphan(entry);
+            self.orphan(entry, Completion(-Errno::BADF.raw_os_error()));
             *entry = Entry::default();
         }
         match self.registry.register(&mut fd, token(at), BOTH) {
@@ -170,9 +170,9 @@ impl Readiness {
         Ok(())
     }
 
-    fn orphan(&self, entry: &mut Entry) {
+    fn orphan(&self, entry: &mut Entry, completion: Completion) {
         let waiting = entry.directions.iter_mut().filter_map(|state| state.waiting.take());
-        self.orphans.borrow_mut().extend(waiting);
+        self.orphans.borrow_mut().extend(waiting.map(|key| (key, completion)));
     }
 
     /// Takes an operation back that is in flight: its completion will not come.
@@ -183,7 +183,7 @@ impl Readiness {
         if let Some(state) = state.filter(|state| state.waiting == Some(key)) {
             state.waiting = None;
         } else {
-            self.orphans.borrow_mut().retain(|&orphan| orphan != key);
+            self.orphans.borrow_mut().retain(|&(orphan, _)| orphan != key);
         }
         self.in_flight.set(self.in_flight.get() - 1);
     }
@@ -192,7 +192,8 @@ impl Readiness {
     pub(super) fn forget(&self, at: Descriptor) {
         let mut entries = self.entries.borrow_mut();
         if let Some(entry) = entries.get_mut(at.fd as usize).filter(|entry| entry.source == at.source) {
-            self.orphan(entry);
+            // Nobody waits through a source that is dropped: those who wait have the same descriptor by another, and look again.
+            self.orphan(entry, Completion(0));
             *entry = Entry::default();
             // It would have been forgotten anyway when it is closed, unless a duplicate lives on.
             let _ = self.registry.deregister(&mut SourceFd(&at.fd));
@@ -205,8 +206,8 @@ impl Readiness {
         let orphans = self.orphans.take();
         let timeout = if orphans.is_empty() { timeout } else { Some(Duration::ZERO) };
         self.in_flight.set(self.in_flight.get() - orphans.len());
-        for orphan in orphans {
-            complete(orphan, Completion(-Errno::BADF.raw_os_error()));
+        for (orphan, completion) in orphans {
+            complete(orphan, completion);
         }
         let mut events = self.events.borrow_mut();
         let mut poll = self.poll.borrow_mut();

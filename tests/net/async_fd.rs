@@ -263,6 +263,28 @@ fn one_that_is_shared_is_waited_for_by_each_and_each_wait_can_be_cancelled() {
 }
 
 #[test]
+fn one_that_is_shared_is_still_waited_for_when_another_of_its_users_is_gone() {
+    ropewalk::run(|| {
+        let (left, right) = UnixStream::pair().unwrap();
+        let first = Async::new(&right).unwrap();
+        assert!(time::timeout(Duration::from_millis(2), || first.readable()).is_err());
+        let mut second = Async::new(&right).unwrap();
+        task::scope(|s| {
+            let waiting = s.spawn(|| {
+                let mut byte = [0];
+                second.read_exact(&mut byte).map(|()| byte[0])
+            });
+            task::yield_now();
+            drop(first);
+            time::sleep(Duration::from_millis(2)).unwrap();
+            assert!(!waiting.is_finished());
+            (&left).write_all(b"x").unwrap();
+            assert_eq!(waiting.join().unwrap().unwrap(), b'x');
+        });
+    });
+}
+
+#[test]
 fn one_that_is_closed_and_opened_again_under_the_same_number_is_a_new_one() {
     ropewalk::run(|| {
         for _ in 0..50 {
