@@ -154,7 +154,7 @@ impl Readiness {
                 entry.directions[direction as usize].set_blocked();
                 return Ok(());
             }
-            self.orphan(entry, Completion(-Errno::BADF.raw_os_error()));
+            self.orphan(entry, Completion::new(-Errno::BADF.raw_os_error()));
             *entry = Entry::default();
         }
         match self.registry.register(&mut fd, token(at), BOTH) {
@@ -193,7 +193,7 @@ impl Readiness {
         let mut entries = self.entries.borrow_mut();
         if let Some(entry) = entries.get_mut(at.fd as usize).filter(|entry| entry.source == at.source) {
             // Nobody waits through a source that is dropped: those who wait have the same descriptor by another, and look again.
-            self.orphan(entry, Completion(0));
+            self.orphan(entry, Completion::new(0));
             *entry = Entry::default();
             // It would have been forgotten anyway when it is closed, unless a duplicate lives on.
             let _ = self.registry.deregister(&mut SourceFd(&at.fd));
@@ -219,7 +219,7 @@ impl Readiness {
         for event in events.iter().filter(|event| event.token() != ALARM) {
             let [read, write] = self.note_event(event);
             for key in [read, write].into_iter().flatten() {
-                complete(key, Completion(0));
+                complete(key, Completion::new(0));
             }
         }
     }

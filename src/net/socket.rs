@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrAny, SocketFlags, SocketType, sockopt};
 
 use crate::error::Cancelled;
-use crate::scheduler::io::{self as scheduled, AtDescriptor, Direction, Message, Operation, Source};
+use crate::scheduler::io::{self as scheduled, AtDescriptor, Direction, Kind, Message, Operation, Source};
 use crate::time;
 
 /// Any socket.
@@ -21,6 +21,7 @@ pub(super) struct Socket {
     // Dropped first: a scheduler forgets a descriptor before it is closed.
     source: Source,
     fd: OwnedFd,
+    kind: Kind,
     read_timeout: Timeout,
     write_timeout: Timeout,
 }
@@ -46,15 +47,47 @@ impl Timeout {
 impl Socket {
     /// A new one, which is not inherited by children.
     pub(super) fn open(family: AddressFamily, kind: SocketType, nonblocking: bool) -> io::Result<Socket> {
-        let fd = open(family, kind, nonblocking)?;
-        Ok(Socket::new(fd))
+        let mut socket = Socket::other(open(family, kind, nonblocking)?);
+        socket.kind = kind_of_socket(family, kind);
+        Ok(socket)
     }
 
-    /// One that is there, with the timeouts that it has.
+    /// A TCP connection that is there.
     pub(super) fn new(fd: OwnedFd) -> Socket {
+        Socket { kind: Kind::Tcp, ..Socket::other(fd) }
+    }
+
+    /// One of another kind that is there.
+    pub(super) fn other(fd: OwnedFd) -> Socket {
         let source = Source::new(fd.as_raw_fd());
         let timeouts = || Timeout(AtomicU64::new(0));
-        Socket { source, fd, read_timeout: timeouts(), write_timeout: timeouts() }
+        let (read_timeout, write_timeout) = (timeouts(), timeouts());
+        Socket { source, fd, kind: Kind::Other, read_timeout, write_timeout }
+    }
+
+    /// One that std had, or somebody else, with the timeouts that it has. Of what is no socket nothing can be asked, and calls on it
+    /// will say so.
+    pub(super) fn take_over(fd: OwnedFd) -> Socket {
+        let mut socket = Socket::other(fd);
+        let family = socket.local_addr().map(|address| address.address_family());
+        let kind = sockopt::socket_type(&socket.fd);
+        if let (Ok(family), Ok(kind)) = (family, kind) {
+            socket.kind = kind_of_socket(family, kind);
+        }
+        for direction in [Direction::Read, Direction::Write] {
+            if let Ok(timeout) = sockopt::socket_timeout(&socket.fd, kind_of(direction)) {
+                socket.timeout_of(direction).set(timeout);
+            }
+        }
+        socket
+    }
+
+    /// The two ends of a connection, of Unix sockets.
+    pub(super) fn pair(kind: SocketType) -> io::Result<(Socket, Socket)> {
+        let ends = pair(kind)?;
+        let kind = kind_of_socket(AddressFamily::UNIX, kind);
+        let socket = |fd| Socket { kind, ..Socket::other(fd) };
+        Ok((socket(ends.0), socket(ends.1)))
     }
 
     /// One that std had, or somebody else.
@@ -75,7 +108,7 @@ impl Socket {
     }
 
     pub(super) fn try_clone(&self) -> io::Result<Socket> {
-        let clone = Socket::new(self.fd.try_clone()?);
+        let clone = Socket { kind: self.kind, ..Socket::other(self.fd.try_clone()?) };
         clone.read_timeout.set(self.read_timeout.get());
         clone.write_timeout.set(self.write_timeout.get());
         Ok(clone)
@@ -88,7 +121,8 @@ impl Socket {
     #[inline]
     #[track_caller]
     pub(super) fn recv(&self, buffer: &mut [u8], peek: bool) -> io::Result<usize> {
-        self.perform(if peek { "peek" } else { "recv" }, Operation::Recv { buffer, peek })
+        let kind = self.kind;
+        self.perform(if peek { "peek" } else { "recv" }, Operation::Recv { buffer, peek, kind })
     }
 
     #[inline]
@@ -100,7 +134,7 @@ impl Socket {
     #[track_caller]
     pub(super) fn recv_vectored(&self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         let mut message = Message::receive(buffers);
-        self.perform("recv", Operation::RecvMessage { message: &mut message, peek: false })
+        self.perform("recv", Operation::RecvMessage { message: &mut message, peek: false, kind: self.kind })
     }
 
     #[track_caller]
@@ -118,7 +152,8 @@ impl Socket {
     ) -> io::Result<(usize, Option<SocketAddrAny>)> {
         let mut buffers = [IoSliceMut::new(buffer)];
         let mut message = Message::receive(&mut buffers);
-        let count = self.perform("recv", Operation::RecvMessage { message: &mut message, peek })?;
+        let count =
+            self.perform("recv", Operation::RecvMessage { message: &mut message, peek, kind: self.kind })?;
         Ok((count, message.sender()))
     }
 
@@ -200,19 +235,19 @@ impl Socket {
         what: &'static str,
         operation: Operation<'_, '_>,
     ) -> io::Result<usize> {
-        let mut operation = Some(operation);
-        let performed = time::timeout(timeout, || {
-            let operation = operation.take().expect("it is performed once");
-            scheduled::perform(&self.source, what, operation)
-        });
-        match performed {
-            Ok(performed) => performed,
-            Err(elapsed) => match elapsed.0 {
-                // It was done all the same.
-                Ok(count) => Ok(count),
-                Err(error) if Cancelled::is(&error) => Err(io::ErrorKind::WouldBlock.into()),
-                Err(error) => Err(error),
-            },
+        within(timeout, || scheduled::perform(&self.source, what, operation))
+    }
+
+    /// What takes several calls, for as long as one in that direction may wait.
+    #[track_caller]
+    pub(super) fn limited<T>(
+        &self,
+        direction: Direction,
+        code: impl FnOnce() -> io::Result<T>,
+    ) -> io::Result<T> {
+        match self.timeout(direction) {
+            None => code(),
+            Some(timeout) => within(timeout, code),
         }
     }
 
@@ -280,6 +315,28 @@ impl Socket {
     }
 }
 
+/// Fails as std's sockets do whose time is over.
+#[track_caller]
+fn within<T>(timeout: Duration, code: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    match time::timeout(timeout, code) {
+        Ok(done) => done,
+        Err(elapsed) => match elapsed.0 {
+            // It was done all the same.
+            Ok(done) => Ok(done),
+            Err(error) if Cancelled::is(&error) => Err(io::ErrorKind::WouldBlock.into()),
+            Err(error) => Err(error),
+        },
+    }
+}
+
+fn kind_of_socket(family: AddressFamily, kind: SocketType) -> Kind {
+    match (family, kind) {
+        (AddressFamily::INET | AddressFamily::INET6, SocketType::STREAM) => Kind::Tcp,
+        (AddressFamily::UNIX, SocketType::DGRAM) => Kind::UnixDatagrams,
+        _ => Kind::Other,
+    }
+}
+
 fn kind_of(direction: Direction) -> sockopt::Timeout {
     match direction {
         Direction::Read => sockopt::Timeout::Recv,
@@ -291,6 +348,19 @@ fn kind_of(direction: Direction) -> sockopt::Timeout {
 fn open(family: AddressFamily, kind: SocketType, nonblocking: bool) -> io::Result<OwnedFd> {
     let flags = if nonblocking { SocketFlags::NONBLOCK } else { SocketFlags::empty() };
     Ok(rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC | flags, None)?)
+}
+
+#[cfg(not(any(target_os = "macos", target_os = "ios")))]
+fn pair(kind: SocketType) -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(rustix::net::socketpair(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None)?)
+}
+
+#[cfg(any(target_os = "macos", target_os = "ios"))]
+fn pair(kind: SocketType) -> io::Result<(OwnedFd, OwnedFd)> {
+    let (left, right) = rustix::net::socketpair(AddressFamily::UNIX, kind, SocketFlags::empty(), None)?;
+    make_ours(&left)?;
+    make_ours(&right)?;
+    Ok((left, right))
 }
 
 #[cfg(any(target_os = "macos", target_os = "ios"))]

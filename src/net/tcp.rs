@@ -33,7 +33,7 @@ pub struct Incoming<'a> {
 }
 
 /// Connections that wait to be accepted: what std takes.
-const BACKLOG: i32 = 4096;
+pub(super) const BACKLOG: i32 = 4096;
 
 impl TcpListener {
     /// Listens at the first of the addresses where that works. Of a name, the addresses are looked up on this thread.
@@ -192,7 +192,7 @@ impl TcpStream {
 
 /// The first that works; the error of the last.
 #[track_caller]
-fn first_of<T>(
+pub(super) fn first_of<T>(
     addresses: impl ToSocketAddrs,
     mut what: impl FnMut(&SocketAddr) -> io::Result<T>,
 ) -> io::Result<T> {
@@ -207,7 +207,7 @@ fn first_of<T>(
     Err(last.unwrap_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "there is no address to try")))
 }
 
-fn family(address: &SocketAddr) -> AddressFamily {
+pub(super) fn family(address: &SocketAddr) -> AddressFamily {
     match address {
         SocketAddr::V4(_) => AddressFamily::INET,
         SocketAddr::V6(_) => AddressFamily::INET6,
