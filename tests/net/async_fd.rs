@@ -164,6 +164,21 @@ fn a_call_may_use_other_descriptors_and_panic() {
 }
 
 #[test]
+fn a_second_task_that_waits_in_the_same_direction_is_refused() {
+    ropewalk::run(|| {
+        let (left, right) = unix_pair();
+        task::scope(|s| {
+            let first = s.spawn(|| right.readable());
+            task::yield_now();
+            assert_eq!((&right).read(&mut [0]).unwrap_err().kind(), ErrorKind::ResourceBusy);
+            right.writable().unwrap();
+            (&left).write_all(b"x").unwrap();
+            first.join().unwrap().unwrap();
+        });
+    });
+}
+
+#[test]
 fn in_a_cancelled_scope_no_call_is_made() {
     ropewalk::run(|| {
         let (_left, right) = unix_pair();

@@ -296,6 +296,24 @@ fn pieces_are_those_that_a_slow_search_finds_also_when_each_read_is_refused_firs
 }
 
 #[test]
+fn a_byte_is_found_among_those_that_look_like_it() {
+    for wanted in [0x00, 0x01, 0x0a, 0x7f, 0x80, 0x8a, 0xff_u8] {
+        for like in
+            [wanted ^ 0x01, wanted ^ 0x80, wanted ^ 0x81, wanted.wrapping_sub(1), wanted.wrapping_add(1)]
+        {
+            for length in 0..40 {
+                let mut text = vec![like; length];
+                text.extend([wanted, like, wanted]);
+                let mut reader = LineReader::new(&text[..]);
+                assert_eq!(reader.next_until(&[wanted]).unwrap(), Some(&text[..length]));
+                assert_eq!(reader.next_until(&[wanted]).unwrap(), Some(&[like][..]));
+                assert_eq!(reader.next_until(&[wanted]).unwrap(), None);
+            }
+        }
+    }
+}
+
+#[test]
 fn what_std_s_buffered_reader_reads_is_read_the_same_when_each_read_is_refused_first() {
     let mut text = Vec::new();
     for number in 0..2000_usize {
