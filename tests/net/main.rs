@@ -9,6 +9,7 @@ mod copy_fd;
 mod copying;
 mod drivers;
 mod examples;
+mod faults;
 mod halves;
 mod lines;
 #[path = "../it/log.rs"]
