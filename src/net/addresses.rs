@@ -73,9 +73,11 @@ enum Kind {
 
 /// Addresses that are known by now.
 pub(super) struct Resolved {
-    /// What they were looked up for.
-    pub(super) name: Option<String>,
     pub(super) addresses: Vec<SocketAddr>,
+    /// The host and port that they were looked up for.
+    pub(super) name: Option<String>,
+    /// Whether they were given as they are: then there is a thought behind their order.
+    pub(super) are_given: bool,
 }
 
 impl Addresses {
@@ -119,16 +121,16 @@ impl Addresses {
     #[track_caller]
     pub(super) fn resolve(self) -> io::Result<Resolved> {
         match self.kind {
-            Kind::One(address) => Ok(Resolved { name: None, addresses: vec![address] }),
-            Kind::Known(addresses) => Ok(Resolved { name: None, addresses }),
+            Kind::One(address) => Ok(Resolved { addresses: vec![address], name: None, are_given: true }),
+            Kind::Known(addresses) => Ok(Resolved { addresses, name: None, are_given: true }),
             Kind::Named { host, port } => {
                 let name = format!("{host}:{port}");
                 let addresses = lookup::by_name(host, port, &name)?;
-                Ok(Resolved { name: Some(name), addresses })
+                Ok(Resolved { addresses, name: Some(name), are_given: false })
             }
             Kind::FoundBy(find) => {
                 let addresses = lookup::on_thread(find, "addresses")?;
-                Ok(Resolved { name: None, addresses })
+                Ok(Resolved { addresses, name: None, are_given: false })
             }
         }
     }

@@ -1,12 +1,14 @@
 //! Connecting: several addresses, one after the other and side by side; what goes wrong is told of each.
 
 use std::error::Error;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
-use ropewalk::net::{ConnectError, ConnectOptions, ListenOptions, TcpListener, TcpStream};
+use ropewalk::net::{
+    Addresses, ConnectError, ConnectOptions, ListenOptions, TcpListener, TcpStream, ToSocketAddrs,
+};
 use ropewalk::{Cancelled, Reason, task, time};
 
 use crate::tcp::listen;
@@ -35,6 +37,16 @@ impl Mute {
             assert!(knocking.len() < 1_000, "it takes all of them");
         }
         Mute { address, _listener: listener, _knocking: knocking }
+    }
+}
+
+/// Addresses that a lookup finds.
+struct Found(Vec<SocketAddr>);
+
+impl ToSocketAddrs for Found {
+    fn to_addresses(&self) -> io::Result<Addresses> {
+        let addresses = self.0.clone();
+        Ok(Addresses::found_by(|| Ok(addresses)))
     }
 }
 
@@ -112,6 +124,26 @@ fn the_next_address_is_tried_at_once_when_one_fails() {
         let stream = TcpStream::connect([nobody(), nobody(), address]).unwrap();
         assert_eq!(stream.peer_addr().unwrap(), address);
         assert_eq!(world::clock(), 0.0);
+    });
+}
+
+#[test]
+fn of_addresses_that_were_looked_up_the_families_take_turns() {
+    let mute = Mute::new();
+    world::run(|| {
+        let Ok(v6) = TcpListener::bind("[::1]:0") else {
+            // There is no IPv6 here.
+            return;
+        };
+        let address = v6.local_addr().unwrap();
+        let all = [mute.address, mute.address, mute.address, address];
+        let looked_up = || TcpStream::connect(Found(all.to_vec())).unwrap();
+        assert_eq!(looked_up().peer_addr().unwrap(), address);
+        // One head start: virtual time does not jump for a lookup, when there is nothing to jump to.
+        assert_eq!(world::clock(), 0.25);
+        // What was given is tried in its order.
+        assert_eq!(TcpStream::connect(all).unwrap().peer_addr().unwrap(), address);
+        assert_eq!(world::clock(), 1.0);
     });
 }
 

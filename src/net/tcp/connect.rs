@@ -139,11 +139,11 @@ impl ConnectOptions {
     #[track_caller]
     pub fn connect(&self, address: impl ToSocketAddrs) -> io::Result<TcpStream> {
         lowlevel::will_wait()?;
-        let Resolved { name, addresses } = address.to_addresses()?.resolve()?;
-        if let (None, [address]) = (&name, &addresses[..]) {
+        let Resolved { addresses, name, are_given } = address.to_addresses()?.resolve()?;
+        if let ([address], true) = (&addresses[..], are_given) {
             return self.connect_to(address);
         }
-        let addresses = if name.is_some() { in_turns(addresses) } else { addresses };
+        let addresses = if are_given { addresses } else { in_turns(addresses) };
         if addresses.is_empty() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "there is no address to connect to"));
         }
