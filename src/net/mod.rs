@@ -27,7 +27,7 @@
 //!
 //! # Cancellation
 //!
-//! In a cancelled scope every wait fails with [`Cancelled`](crate::Cancelled) inside of an [`io::Error`]. What was accepted or
+//! In a cancelled scope every wait fails with [`Cancelled`](crate::Cancelled) inside of an [`io::Error`](std::io::Error). What was accepted or
 //! received is returned, cancelled or not: nothing is lost.
 
 mod addresses;

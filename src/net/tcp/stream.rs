@@ -174,7 +174,7 @@ impl TcpStream {
     ///         let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     ///         (near, listener.accept().unwrap().0)
     ///     };
-    ///     let ((left, _), (mut right, mut far)) = (connect(), connect());
+    ///     let ((left, _quiet), (mut right, mut far)) = (connect(), connect());
     ///     far.write_all(b"!").unwrap();
     ///     match select((left.readable(), right.readable())).unwrap() {
     ///         Chosen::First(_) => panic!("nothing was written there"),
