@@ -161,7 +161,7 @@ impl Socket {
     /// The next connection, of which nobody knows yet; the peer's address, if it has one.
     #[track_caller]
     pub(super) fn accept(&self) -> io::Result<(OwnedFd, Option<SocketAddrAny>)> {
-        self.call(Direction::Read, "accept", |fd| accept(fd))
+        self.call(Direction::Read, "accept", accept)
     }
 
     /// As [`accept`](Socket::accept), if one is there.
