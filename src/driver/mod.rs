@@ -8,14 +8,14 @@
 //! - [`readiness`]: says when descriptors can be read or written, and that the call is to be attempted again: epoll or kqueue.
 //! - [`uring`]: has the system carry out the call, and says what it returned: io_uring.
 //! - [`choice`]: the one that a scheduler has: idle, until the first operation.
-//! - [`peer`]: who is at the other side of a socket, which no safe call tells.
+//! - [`unix`]: what no safe call tells of Unix sockets: who is at the other side, and all names.
 
 mod alarm;
 pub(crate) mod choice;
 pub(crate) mod idle;
 pub(crate) mod operation;
-pub(crate) mod peer;
 mod readiness;
+pub(crate) mod unix;
 #[cfg(target_os = "linux")]
 mod uring;
 

@@ -31,7 +31,8 @@ pub(crate) enum Operation<'a, 'b> {
 /// What a socket that is received from is like.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Kind {
-    /// TCP: a read that did not fill its buffer says that there was no more. That saves asking.
+    /// TCP: a read that did not fill its buffer says that there was no more, or that something urgent comes next. That saves
+    /// asking.
     Tcp,
     /// Datagrams of Unix: after a `shutdown` a call that does not wait says that it would, where one that waits says that there is
     /// nothing.
@@ -110,7 +111,8 @@ impl Operation<'_, '_> {
                     let flags = recv_flags(*peek) | DONT_WAIT;
                     let made = libc::recv(fd, buffer.as_mut_ptr().cast(), buffer.len(), flags);
                     // What was only looked at is still there.
-                    let limit = if *kind == Kind::Tcp && !*peek { buffer.len() } else { 0 };
+                    let limit =
+                        if *kind == Kind::Tcp && TELLS_OF_URGENT && !*peek { buffer.len() } else { 0 };
                     (result(made), limit)
                 }
                 Operation::Send { bytes } => {
@@ -129,6 +131,9 @@ impl Operation<'_, '_> {
         }
     }
 }
+
+/// Whether there is an event for urgent bytes, before which a read ends.
+const TELLS_OF_URGENT: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
 const DONT_WAIT: libc::c_int = libc::MSG_DONTWAIT;
 

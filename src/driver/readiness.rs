@@ -7,7 +7,8 @@
 //! - A direction that is not ready gives an event when it becomes so. Therefore it is said to block only after a system call has
 //!   found that, with no wait for events in between.
 //! - What is closed at the other side, or broken, is *final*: there may be no more changes to be told of. A call on it is made
-//!   again each time, until one says that it would wait.
+//!   again each time, until one says that it would wait. So it is with urgent bytes, for a read ends before them and there may
+//!   be more behind.
 //! - In each direction of a descriptor there waits one operation, or none.
 //! - Whoever waits is told, also when the descriptor was closed under it.
 #![allow(unsafe_code)]
@@ -30,6 +31,10 @@ const EVENTS: usize = 1024;
 /// The token of the alarm.
 const ALARM: Token = Token(usize::MAX);
 
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE).add(Interest::PRIORITY);
+/// Of urgent bytes nobody is told there, and therefore a short read says nothing.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
 const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
 
 pub(super) struct Readiness {
@@ -54,7 +59,7 @@ struct Entry {
 #[derive(Clone, Default)]
 struct State {
     is_ready: bool,
-    /// The other side has closed, or there is an error.
+    /// The other side has closed, or there is an error, or something urgent.
     is_final: bool,
     waiting: Option<Waiter>,
 }
@@ -263,7 +268,7 @@ impl Readiness {
         };
         let is_error = event.is_error();
         let [read, write] = &mut entry.directions;
-        read.is_final |= event.is_read_closed() || is_error;
+        read.is_final |= event.is_read_closed() || is_error || event.is_priority();
         write.is_final |= event.is_write_closed() || is_error;
         read.is_ready |= event.is_readable();
         write.is_ready |= event.is_writable();

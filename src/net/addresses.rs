@@ -65,9 +65,13 @@ pub struct Addresses {
 }
 
 enum Kind {
+    /// Most are: whatever sends datagrams has one for each.
     One(SocketAddr),
     Known(Vec<SocketAddr>),
-    Named { host: String, port: u16 },
+    Named {
+        host: String,
+        port: u16,
+    },
     FoundBy(Box<dyn FnOnce() -> io::Result<Vec<SocketAddr>> + Send>),
 }
 

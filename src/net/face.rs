@@ -42,6 +42,44 @@ macro_rules! as_std {
                 Ok(self.socket.timeout(crate::scheduler::io::Direction::Write))
             }
 
+            /// Parks until a call that receives would not wait, since there is something, or an end, or an error.
+            ///
+            /// # Errors
+            ///
+            /// [`Cancelled`](crate::Cancelled); another task waits already.
+            ///
+            /// # Panics
+            ///
+            /// Outside of [`run`](crate::run).
+            #[track_caller]
+            pub fn wait_readable(&self) -> std::io::Result<()> {
+                self.socket.wait(crate::scheduler::io::Direction::Read, "readable")
+            }
+
+            /// Parks until a call that sends would not wait, as far as this side knows.
+            ///
+            /// # Errors
+            ///
+            /// [`Cancelled`](crate::Cancelled); another task waits already.
+            ///
+            /// # Panics
+            ///
+            /// Outside of [`run`](crate::run).
+            #[track_caller]
+            pub fn wait_writable(&self) -> std::io::Result<()> {
+                self.socket.wait(crate::scheduler::io::Direction::Write, "writable")
+            }
+
+            /// An arm that waits until a call that receives would not wait, for [`select`](crate::select::select).
+            pub fn readable(&self) -> crate::net::Readiness<'_> {
+                crate::net::Readiness::new(&self.socket, crate::scheduler::io::Direction::Read)
+            }
+
+            /// An arm that waits until a call that sends would not wait, for [`select`](crate::select::select).
+            pub fn writable(&self) -> crate::net::Readiness<'_> {
+                crate::net::Readiness::new(&self.socket, crate::scheduler::io::Direction::Write)
+            }
+
             /// What went wrong since it was asked last.
             ///
             /// # Errors
@@ -65,7 +103,7 @@ macro_rules! as_std {
         impl From<std::os::fd::OwnedFd> for $type {
             /// Takes the socket over, with the timeouts that it has. Of another kind of descriptor calls fail.
             fn from(fd: std::os::fd::OwnedFd) -> $type {
-                $type { socket: crate::net::socket::Socket::take_over(fd) }
+                $type { socket: crate::net::socket::Socket::adopted(fd) }
             }
         }
 

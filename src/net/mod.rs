@@ -62,4 +62,4 @@ pub use tcp::{
     TcpStream,
 };
 pub use udp::UdpSocket;
-pub use unix::{UCred, UnixDatagram, UnixIncoming, UnixListener, UnixStream};
+pub use unix::{UCred, UnixAccepting, UnixDatagram, UnixIncoming, UnixListener, UnixStream};

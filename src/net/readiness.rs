@@ -10,6 +10,27 @@ use crate::scheduler::lowlevel::Arm;
 /// An arm that waits until a call on a socket would not: see [`TcpStream::readable`](super::TcpStream::readable).
 ///
 /// It transfers nothing. What fails at once is ready too: the call says what is wrong.
+///
+/// ```
+/// use ropewalk::net::{TcpListener, TcpStream};
+/// use ropewalk::select::{Chosen, select};
+/// use std::io::{Read, Write};
+///
+/// ropewalk::run(|| {
+///     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+///     let connect = || {
+///         let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+///         (near, listener.accept().unwrap().0)
+///     };
+///     let ((left, _quiet), (mut right, mut far)) = (connect(), connect());
+///     far.write_all(b"!").unwrap();
+///     match select((left.readable(), right.readable())).unwrap() {
+///         Chosen::First(_) => panic!("nothing was written there"),
+///         Chosen::Second(ready) => ready.unwrap(),
+///     }
+///     assert_eq!(right.read(&mut [0; 8]).unwrap(), 1);
+/// });
+/// ```
 #[derive(Clone, Copy)]
 #[must_use = "nothing is waited for until it is selected"]
 pub struct Readiness<'a> {

@@ -71,7 +71,7 @@ impl Socket {
 
     /// One that std had, or somebody else, with the timeouts that it has. Of what is no socket nothing can be asked, and calls on it
     /// will say so.
-    pub(super) fn take_over(fd: OwnedFd) -> Socket {
+    pub(super) fn adopted(fd: OwnedFd) -> Socket {
         let mut socket = Socket::other(fd);
         let family = socket.local_addr().map(|address| address.address_family());
         let kind = sockopt::socket_type(&socket.fd);

@@ -41,6 +41,9 @@ use super::socket::{Socket, family};
 /// One task may receive while another sends. A second task that would wait in the same direction is refused, with an error
 /// of the kind `ResourceBusy`.
 ///
+/// A datagram that is longer than the buffer is cut, and nothing says so: a buffer with a byte more than is expected tells,
+/// by being full.
+///
 /// What needs an option before it is bound, such as several sockets on one port for multicast, is made by another crate
 /// and taken over with `UdpSocket::from`.
 ///
@@ -54,11 +57,12 @@ pub struct UdpSocket {
 }
 
 impl UdpSocket {
-    /// Takes the first of the addresses that can be had. Of a name, the addresses are [looked up](crate::net::lookup_host).
+    /// Takes the first of the addresses that can be had. A name is [looked up](super::lookup_host) by another thread.
     ///
     /// # Errors
     ///
     /// As the system has it, of the last address; `InvalidInput` if there is none.
+    #[track_caller]
     pub fn bind(address: impl ToSocketAddrs) -> io::Result<UdpSocket> {
         address.to_addresses()?.first_that(|address| {
             let socket = Socket::open(family(address), SocketType::DGRAM, false)?;
@@ -68,13 +72,14 @@ impl UdpSocket {
     }
 
     /// Sends to one address from now on, and receives from nobody else: for [`send`](UdpSocket::send) and
-    /// [`recv`](UdpSocket::recv). Nothing is sent by it, and it does not wait. Of a name, the addresses are
-    /// [looked up](crate::net::lookup_host).
+    /// [`recv`](UdpSocket::recv). Nothing is sent by it, and it does not wait, but for the addresses of a name to be
+    /// [looked up](super::lookup_host).
     ///
     /// # Errors
     ///
     /// As the system has it, of the last address; `InvalidInput` if there is none. Whether anybody is there is not known:
     /// a later call tells, if the other side does.
+    #[track_caller]
     pub fn connect(&self, address: impl ToSocketAddrs) -> io::Result<()> {
         address.to_addresses()?.first_that(|address| Ok(rustix::net::connect(&self.socket, address)?))
     }
@@ -112,8 +117,8 @@ impl UdpSocket {
         from(self.socket.recv_from(buffer, true)?)
     }
 
-    /// Sends a datagram to the first of the addresses; how long it was. Of a name, the addresses are
-    /// [looked up](crate::net::lookup_host). It waits only while the system has no room.
+    /// Sends a datagram to the first of the addresses; how long it was. It waits only while the system has no room, or for the addresses
+    /// of a name to be [looked up](super::lookup_host), each time.
     ///
     /// # Cancellation
     ///

@@ -5,12 +5,13 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use ropewalk::io::{copy_fd, pipe};
-use ropewalk::{Cancelled, task, time};
+use ropewalk::io::{Copied, copy_fd, pipe};
+use ropewalk::{Cancelled, task, testing, time};
 
 use super::pair;
 
@@ -291,6 +292,38 @@ fn cancelled_it_says_how_far_it_came_and_has_what_was_underway() {
             assert!(Cancelled::is(&io::Error::from(error)));
         }
     });
+}
+
+#[test]
+fn cancelled_at_any_moment_each_byte_is_in_one_place() {
+    let moments = testing::cancel_everywhere(|cut| {
+        let (left, a) = UnixStream::pair().unwrap();
+        let (b, right) = UnixStream::pair().unwrap();
+        let copied = task::scope(|s| {
+            let left = &left;
+            s.spawn(move || {
+                for part in ["to ", "the ", "right"] {
+                    (&*left).write_all(part.as_bytes()).unwrap();
+                    task::yield_now();
+                }
+                left.shutdown(Shutdown::Write).unwrap();
+            });
+            cut.here(|| copy_fd(&a, &b))
+        });
+        let copied =
+            copied.map_or_else(|error| error.copied, |bytes| Copied { bytes, unwritten: Vec::new() });
+        b.shutdown(Shutdown::Write).unwrap();
+        let all = |mut stream: &UnixStream| {
+            stream.set_nonblocking(false).unwrap();
+            let mut bytes = Vec::new();
+            stream.read_to_end(&mut bytes).unwrap();
+            bytes
+        };
+        let there = all(&right);
+        assert_eq!(there.len() as u64, copied.bytes);
+        assert_eq!([there, copied.unwritten, all(&a)].concat(), b"to the right");
+    });
+    assert!(moments >= 5, "{moments}");
 }
 
 #[test]

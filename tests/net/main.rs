@@ -26,6 +26,7 @@ mod tcp_options;
 mod torture;
 mod udp;
 mod unix;
+mod urgent;
 #[path = "../it/world.rs"]
 #[allow(dead_code)]
 mod world;

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd};
 use std::time::Duration;
 
 use ropewalk::net::UdpSocket;
+use ropewalk::select::{Chosen, select};
 use ropewalk::{Cancelled, task, time};
 
 fn bind() -> (UdpSocket, SocketAddr) {
@@ -554,6 +555,54 @@ fn an_address_in_use_is_refused_and_of_several_the_first_that_can_be_had_is_take
     assert_eq!(second.connect(nothing).unwrap_err().kind(), ErrorKind::InvalidInput);
     ropewalk::run(|| {
         assert_eq!(second.send_to(b"whom?", nothing).unwrap_err().kind(), ErrorKind::InvalidInput);
+    });
+}
+
+#[test]
+fn arms_are_ready_when_a_datagram_has_come_and_take_none() {
+    ropewalk::run(|| {
+        let (sender, receiver) = pair();
+        let (_other_sender, other) = pair();
+        sender.wait_writable().unwrap();
+        select(sender.writable()).unwrap().unwrap();
+        for is_there_before in [true, false] {
+            task::scope(|s| {
+                s.spawn(|| {
+                    if !is_there_before {
+                        task::yield_now();
+                    }
+                    sender.send(b"one").unwrap();
+                    sender.send(b"two").unwrap();
+                });
+                if is_there_before {
+                    receiver.wait_readable().unwrap();
+                }
+                match select((other.readable(), receiver.readable())).unwrap() {
+                    Chosen::First(_) => panic!("nothing was sent there"),
+                    Chosen::Second(ready) => ready.unwrap(),
+                }
+                assert_eq!(received(&receiver), b"one");
+                receiver.wait_readable().unwrap();
+                assert_eq!(received(&receiver), b"two");
+            });
+        }
+    });
+}
+
+#[test]
+fn names_are_looked_up() {
+    ropewalk::run(|| {
+        let (receiver, address) = bind();
+        let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+        // Of a host's names this one is everywhere; it may be of the other family first.
+        let name = ("localhost", address.port());
+        if ropewalk::net::lookup_host(name).unwrap()[0].is_ipv4() {
+            sender.send_to(b"by name", name).unwrap();
+            assert_eq!(received(&receiver), b"by name");
+        }
+        sender.connect(name).unwrap();
+        sender.send(b"connected").unwrap();
+        assert_eq!(received(&receiver), b"connected");
     });
 }
 

@@ -182,7 +182,7 @@ impl TcpListener {
 
     /// Of whatever sort it is: what is no listener says so when it is used.
     fn adopt(fd: OwnedFd) -> TcpListener {
-        let socket = Socket::take_over(fd);
+        let socket = Socket::adopted(fd);
         // It can only fail of what is no socket.
         let _ = socket.set_nonblocking(true);
         TcpListener { socket }

@@ -12,9 +12,7 @@ use super::keepalive::{self, Keepalive};
 use crate::error::Cancelled;
 use crate::net::addresses::ToSocketAddrs;
 use crate::net::face;
-use crate::net::readiness::Readiness;
 use crate::net::socket::Socket;
-use crate::scheduler::io::Direction;
 use crate::scheduler::lowlevel;
 use crate::time;
 
@@ -131,65 +129,6 @@ impl TcpStream {
     #[track_caller]
     pub fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
         self.recv(buffer, true)
-    }
-
-    /// Parks until a read would not wait, since there is something, or an end, or an error.
-    ///
-    /// # Errors
-    ///
-    /// [`Cancelled`]; another task waits already.
-    ///
-    /// # Panics
-    ///
-    /// Outside of [`run`](crate::run).
-    #[track_caller]
-    pub fn wait_readable(&self) -> io::Result<()> {
-        self.socket.wait(Direction::Read, "readable")
-    }
-
-    /// Parks until a write would not wait.
-    ///
-    /// # Errors
-    ///
-    /// [`Cancelled`]; another task waits already.
-    ///
-    /// # Panics
-    ///
-    /// Outside of [`run`](crate::run).
-    #[track_caller]
-    pub fn wait_writable(&self) -> io::Result<()> {
-        self.socket.wait(Direction::Write, "writable")
-    }
-
-    /// An arm that waits until a read would not wait, for [`select`](crate::select::select).
-    ///
-    /// ```
-    /// use ropewalk::net::{TcpListener, TcpStream};
-    /// use ropewalk::select::{Chosen, select};
-    /// use std::io::{Read, Write};
-    ///
-    /// ropewalk::run(|| {
-    ///     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    ///     let connect = || {
-    ///         let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    ///         (near, listener.accept().unwrap().0)
-    ///     };
-    ///     let ((left, _quiet), (mut right, mut far)) = (connect(), connect());
-    ///     far.write_all(b"!").unwrap();
-    ///     match select((left.readable(), right.readable())).unwrap() {
-    ///         Chosen::First(_) => panic!("nothing was written there"),
-    ///         Chosen::Second(ready) => ready.unwrap(),
-    ///     }
-    ///     assert_eq!(right.read(&mut [0; 8]).unwrap(), 1);
-    /// });
-    /// ```
-    pub fn readable(&self) -> Readiness<'_> {
-        Readiness::new(&self.socket, Direction::Read)
-    }
-
-    /// An arm that waits until a write would not wait, for [`select`](crate::select::select).
-    pub fn writable(&self) -> Readiness<'_> {
-        Readiness::new(&self.socket, Direction::Write)
     }
 
     /// Ends one direction of the connection, or both. Whoever waits in it goes on.

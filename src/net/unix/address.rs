@@ -10,13 +10,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::SocketAddr;
 use std::path::Path;
 
-use rustix::net::{SocketAddrAny, SocketAddrUnix};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrAny, SocketAddrUnix};
 
-/// What stands before a path: the family, and on some systems the length.
-const BEFORE_PATH: u32 = 2;
-
-/// Of a path, and a zero at its end.
-const LONGEST_PATH: u32 = if cfg!(any(target_os = "linux", target_os = "android")) { 108 } else { 104 };
+use crate::driver::unix;
 
 /// # Errors
 ///
@@ -45,24 +42,22 @@ pub(super) fn to_system(address: &SocketAddr) -> io::Result<SocketAddrUnix> {
 ///
 /// std has no way to make such an address: its path takes all the room there is, with no zero at the end.
 pub(super) fn from_system(address: Option<SocketAddrAny>) -> io::Result<SocketAddr> {
-    // What is too short or too long rustix would not take apart.
-    let Some(address) = address.filter(|address| address.addr_len() > BEFORE_PATH) else {
-        return unnamed();
-    };
-    if address.addr_len() > BEFORE_PATH + LONGEST_PATH {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "an address with too long a path"));
+    let Some(address) = address else { return unnamed() };
+    if address.address_family() != AddressFamily::UNIX {
+        return Err(Errno::AFNOSUPPORT.into());
     }
-    let address = SocketAddrUnix::try_from(address)?;
-    if let Some(path) = address.path_bytes() {
-        // Of one that takes all the room it leaves the zero.
-        let path = path.strip_suffix(&[0]).unwrap_or(path);
-        return SocketAddr::from_pathname(OsStr::from_bytes(path));
+    match unix::name(&address) {
+        [] => unnamed(),
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        [0, name @ ..] => SocketAddr::from_abstract_name(name),
+        // There what has no name may have zeros for one.
+        #[cfg(not(any(target_os = "linux", target_os = "android")))]
+        [0, ..] => unnamed(),
+        path => {
+            let path = path.split(|&byte| byte == 0).next().unwrap_or_default();
+            SocketAddr::from_pathname(OsStr::from_bytes(path))
+        }
     }
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    if let Some(name) = address.abstract_name() {
-        return SocketAddr::from_abstract_name(name);
-    }
-    unnamed()
 }
 
 /// Of whoever has sent something, or has connected: that is not lost for an address that cannot be told.

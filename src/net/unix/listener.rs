@@ -1,5 +1,6 @@
 //! Those who wait for connections, and the files they are found by.
 
+use std::fmt;
 use std::fs;
 use std::io;
 use std::os::fd::{IntoRawFd, OwnedFd, RawFd};
@@ -8,13 +9,15 @@ use std::os::unix::net::SocketAddr;
 use std::path::{self, Path, PathBuf};
 
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
+use rustix::net::{AddressFamily, SocketAddrAny, SocketAddrUnix, SocketType};
 
 use super::address;
 use super::stream::UnixStream;
 use crate::net::face;
-use crate::net::socket::BACKLOG;
-use crate::net::socket::Socket;
+
+use crate::net::socket::{BACKLOG, Socket};
+use crate::scheduler::io::{AtDescriptor, Direction};
+use crate::scheduler::lowlevel::Arm;
 
 /// Waits for connections of this machine; as [`std::os::unix::net::UnixListener`].
 ///
@@ -31,7 +34,7 @@ use crate::net::socket::Socket;
 ///         let mut greeting = String::new();
 ///         UnixStream::connect(&path)?.read_to_string(&mut greeting)?;
 ///         assert_eq!(greeting, "hello");
-///         Ok(())
+///         io::Result::Ok(())
 ///     })?;
 ///     drop(listener);
 ///     assert!(!path.exists());
@@ -121,8 +124,43 @@ impl UnixListener {
     /// Outside of [`run`](crate::run).
     #[track_caller]
     pub fn accept(&self) -> io::Result<(UnixStream, SocketAddr)> {
-        let (fd, address) = self.socket.accept()?;
-        Ok((UnixStream::from_socket(Socket::other(fd)), address::of_sender(address)?))
+        accepted(self.socket.accept()?)
+    }
+
+    /// An arm that accepts a connection, for [`select`](crate::select::select).
+    ///
+    /// ```
+    /// use ropewalk::net::UnixListener;
+    /// use ropewalk::select::{Chosen, select};
+    /// use ropewalk::time;
+    /// use std::time::Duration;
+    ///
+    /// ropewalk::run(|| {
+    ///     let path = std::env::temp_dir().join(format!("nobody-{}", std::process::id()));
+    ///     let listener = UnixListener::bind_owning(&path).unwrap();
+    ///     let patience = time::sleeping(Duration::from_millis(5));
+    ///     match select((listener.accepting(), patience)).unwrap() {
+    ///         Chosen::First(accepted) => panic!("who is there? {accepted:?}"),
+    ///         Chosen::Second(()) => println!("nobody came"),
+    ///     }
+    /// });
+    /// ```
+    pub fn accepting(&self) -> UnixAccepting<'_> {
+        UnixAccepting { listener: self }
+    }
+
+    /// Parks until a connection can be accepted, or another call would not wait either.
+    ///
+    /// # Errors
+    ///
+    /// [`Cancelled`](crate::Cancelled); another task waits already.
+    ///
+    /// # Panics
+    ///
+    /// Outside of [`run`](crate::run).
+    #[track_caller]
+    pub fn wait_readable(&self) -> io::Result<()> {
+        self.socket.wait(Direction::Read, "connection")
     }
 
     /// Connections as they come, without an end; errors are items.
@@ -158,6 +196,42 @@ impl UnixListener {
     }
 }
 
+fn accepted((fd, address): (OwnedFd, Option<SocketAddrAny>)) -> io::Result<(UnixStream, SocketAddr)> {
+    Ok((UnixStream::from_socket(Socket::other(fd)), address::of_sender(address)?))
+}
+
+/// An arm that accepts a connection: see [`UnixListener::accepting`].
+#[derive(Clone, Copy, Debug)]
+#[must_use = "nothing is accepted until it is selected"]
+pub struct UnixAccepting<'a> {
+    listener: &'a UnixListener,
+}
+
+impl Arm for UnixAccepting<'_> {
+    type Output = io::Result<(UnixStream, SocketAddr)>;
+    type Place = AtDescriptor;
+
+    fn try_now(&mut self) -> Option<Self::Output> {
+        Some(self.listener.socket.try_accept()?.and_then(accepted))
+    }
+
+    fn place(&mut self) -> AtDescriptor {
+        self.listener.socket.place(Direction::Read)
+    }
+
+    fn end(&mut self, place: AtDescriptor) -> Option<Self::Output> {
+        match place.into_woken()? {
+            // Somebody else may have been faster.
+            Ok(()) => self.try_now(),
+            Err(error) => Some(Err(error)),
+        }
+    }
+
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "accept on descriptor {:?}", self.listener.socket)
+    }
+}
+
 impl Iterator for UnixIncoming<'_> {
     type Item = io::Result<UnixStream>;
 
@@ -179,7 +253,7 @@ impl<'a> IntoIterator for &'a UnixListener {
 impl From<OwnedFd> for UnixListener {
     /// Takes the listener over. Of another kind of descriptor calls fail.
     fn from(fd: OwnedFd) -> UnixListener {
-        let socket = Socket::take_over(fd);
+        let socket = Socket::adopted(fd);
         // Of what cannot be set so, calls fail.
         let _ = socket.set_nonblocking(true);
         UnixListener { socket, file: None }

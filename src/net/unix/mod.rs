@@ -12,7 +12,7 @@ use std::io;
 use std::time::Duration;
 
 pub use datagram::UnixDatagram;
-pub use listener::{UnixIncoming, UnixListener};
+pub use listener::{UnixAccepting, UnixIncoming, UnixListener};
 pub use stream::{UCred, UnixStream};
 
 use crate::time;

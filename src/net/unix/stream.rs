@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
 
 use super::{Pauses, address};
-use crate::driver::peer;
+use crate::driver::unix;
 use crate::net::face;
 use crate::net::socket::Socket;
 use crate::scheduler::lowlevel;
@@ -187,7 +187,7 @@ impl UnixStream {
     /// The process is known on Linux.
     #[doc(alias = "SO_PEERCRED")]
     pub fn peer_cred(&self) -> io::Result<UCred> {
-        let peer::Peer { uid, gid, pid } = peer::credentials(self.as_fd())?;
+        let unix::Peer { uid, gid, pid } = unix::credentials(self.as_fd())?;
         Ok(UCred { uid, gid, pid })
     }
 }

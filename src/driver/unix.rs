@@ -1,9 +1,22 @@
-//! Who is at the other side of a Unix socket. (rustix takes the number of a process there for one that is never 0, which it is if
-//! that process cannot be seen from here.)
+//! What is to be known of Unix sockets and rustix does not tell: it does not take all names apart that the system gives, and
+//! takes the number of a process for one that is never 0, which it is if that process cannot be seen from here.
 #![allow(unsafe_code)]
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
+
+use rustix::net::SocketAddrAny;
+
+/// The name in an address of a Unix socket, as the system has it: a path, with zeros after it or none; or what begins with a zero;
+/// or nothing.
+pub(crate) fn name(address: &SocketAddrAny) -> &[u8] {
+    // What stands before it: the family, and on some systems the length.
+    const BEFORE: usize = 2;
+    // SAFETY: rustix promises that so many bytes have been written.
+    let bytes =
+        unsafe { std::slice::from_raw_parts(address.as_ptr().cast::<u8>(), address.addr_len() as usize) };
+    bytes.get(BEFORE..).unwrap_or_default()
+}
 
 /// A user, a group, and a process where the system tells.
 pub(crate) struct Peer {
