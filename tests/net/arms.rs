@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ropewalk::net::TcpStream;
 use ropewalk::select::{Chosen, select, try_select};
-use ropewalk::{Cancelled, channel, lowlevel, task, testing, time};
+use ropewalk::{Cancelled, channel, inspect, lowlevel, task, testing, time};
 
 use crate::tcp::{listen, pair};
 
@@ -337,6 +337,46 @@ fn of_two_that_wait_for_one_descriptor_nobody_is_forgotten() {
         (&near).read_exact(&mut [0]).unwrap();
         let late = time::timeout(SOON, || lowlevel::wait_readable(&near));
         assert!(late.is_err());
+    });
+}
+
+#[test]
+fn one_descriptor_is_waited_for_in_all_ways_at_once_and_nothing_is_left_of_it() {
+    ropewalk::run(|| {
+        let (mut writer, reader) = pair();
+        let reader = &reader;
+        for round in 0..400 {
+            task::scope(|s| {
+                let wait = |number: usize| {
+                    let instant = Duration::from_micros(20);
+                    match (round * 7 + number * 3 + round / 11) % 6 {
+                        0 => lowlevel::wait_readable(reader),
+                        1 => select(reader.readable())?,
+                        2 => select(lowlevel::readable(reader))?,
+                        3 => time::timeout(instant, || lowlevel::wait_readable(reader)).unwrap_or(Ok(())),
+                        4 => reader.peek(&mut [0]).map(drop),
+                        _ => lowlevel::wait_writable(reader),
+                    }
+                };
+                let waiting: Vec<_> = (0..4).map(|number| s.spawn(move || wait(number))).collect();
+                for _ in 0..round % 3 {
+                    task::yield_now();
+                }
+                waiting[round % 4].cancel();
+                writer.write_all(b"!").unwrap();
+                // All of them go on, and those who were refused or cancelled say so.
+                for task in waiting {
+                    if let Ok(Err(error)) = task.join() {
+                        let is_refused = error.kind() == ErrorKind::ResourceBusy;
+                        assert!(is_refused || Cancelled::is(&error), "{error}");
+                    }
+                }
+                (&*reader).read_exact(&mut [0]).unwrap();
+            });
+        }
+        while inspect::driver().unwrap().in_flight > 0 {
+            time::sleep(Duration::from_micros(100)).unwrap();
+        }
     });
 }
 
