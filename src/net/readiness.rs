@@ -10,7 +10,6 @@ use crate::scheduler::lowlevel::Arm;
 /// An arm that waits until a call on a socket would not: see [`TcpStream::readable`](super::TcpStream::readable).
 ///
 /// It transfers nothing. What fails at once is ready too: the call says what is wrong.
-#[derive(Clone, Copy)]
 ///
 /// ```
 /// use ropewalk::net::{TcpListener, TcpStream};
@@ -23,7 +22,7 @@ use crate::scheduler::lowlevel::Arm;
 ///         let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
 ///         (near, listener.accept().unwrap().0)
 ///     };
-///     let ((left, _), (mut right, mut far)) = (connect(), connect());
+///     let ((left, _quiet), (mut right, mut far)) = (connect(), connect());
 ///     far.write_all(b"!").unwrap();
 ///     match select((left.readable(), right.readable())).unwrap() {
 ///         Chosen::First(_) => panic!("nothing was written there"),
@@ -32,6 +31,7 @@ use crate::scheduler::lowlevel::Arm;
 ///     assert_eq!(right.read(&mut [0; 8]).unwrap(), 1);
 /// });
 /// ```
+#[derive(Clone, Copy)]
 #[must_use = "nothing is waited for until it is selected"]
 pub struct Readiness<'a> {
     socket: &'a Socket,

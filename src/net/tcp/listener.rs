@@ -57,6 +57,7 @@ impl TcpListener {
     /// # Errors
     ///
     /// As the system has it, of the last address: `AddrInUse`. Of a name, what [`lookup_host`](crate::net::lookup_host) says.
+    #[doc(alias = "open_tcp_listeners")]
     #[track_caller]
     pub fn bind(address: impl ToSocketAddrs) -> io::Result<TcpListener> {
         ListenOptions::new().bind(address)
@@ -76,6 +77,7 @@ impl TcpListener {
     /// # Panics
     ///
     /// Outside of [`run`](crate::run).
+    #[doc(alias = "sock_accept")]
     #[track_caller]
     pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         accepted(self.socket.accept()?)

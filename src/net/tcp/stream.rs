@@ -88,6 +88,8 @@ impl TcpStream {
     /// Outside of [`run`](crate::run).
     #[doc(alias = "create_connection")]
     #[doc(alias = "open_connection")]
+    #[doc(alias = "open_tcp_stream")]
+    #[doc(alias = "sock_connect")]
     #[track_caller]
     pub fn connect(address: impl ToSocketAddrs) -> io::Result<TcpStream> {
         ConnectOptions::new().connect(address)
