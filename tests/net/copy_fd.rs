@@ -219,6 +219,18 @@ fn two_copies_make_a_proxy_whose_streams_are_good_for_all_else_afterwards() {
 }
 
 #[test]
+fn a_stream_that_was_copied_to_blocks_again_when_std_gets_it() {
+    ropewalk::run(|| {
+        let file = Temporary::new(b"content");
+        let (near, _far) = pair();
+        assert_eq!(copy_fd(&file.open(), &near).unwrap(), 7);
+        let near = std::net::TcpStream::from(near);
+        let flags = rustix::fs::fcntl_getfl(&near).unwrap();
+        assert!(!flags.contains(rustix::fs::OFlags::NONBLOCK));
+    });
+}
+
+#[test]
 fn of_two_copies_one_goes_on_when_the_other_has_ended() {
     ropewalk::run(|| {
         let (left, a) = pair();

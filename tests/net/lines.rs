@@ -119,6 +119,19 @@ fn a_line_that_never_ends_costs_no_more_than_the_limit() {
 }
 
 #[test]
+fn a_line_is_refused_as_soon_as_it_is_certain_to_be_too_long() {
+    ropewalk::run(|| {
+        let (mut writer, reader) = pair();
+        let mut reader = LineReader::with_limit(4, reader);
+        // Whether another byte comes or not: nobody waits for it.
+        writer.write_all(b"abcdef").unwrap();
+        assert_eq!(exceeded(reader.next_line()), Some(4));
+        assert_eq!(exceeded(reader.next_until(b";")), Some(4));
+        assert_eq!(reader.buffer(), b"abcdef");
+    });
+}
+
+#[test]
 fn a_line_that_is_too_long_is_skipped_or_allowed_but_never_cut() {
     let text = b"short\nquite a bit longer\nlast\n";
     for most in 1..text.len() {
