@@ -32,6 +32,7 @@
 
 mod close_write;
 mod serve;
+pub(crate) mod simulated;
 mod socket;
 mod tcp;
 

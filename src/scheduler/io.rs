@@ -20,9 +20,9 @@ use super::park;
 use super::place::{Sleeper, sealed};
 use super::record::Record;
 use super::why::Why;
-pub(crate) use crate::driver::Direction;
 use crate::driver::operation::{self, Attempt};
 pub(crate) use crate::driver::operation::{Message, Operation};
+pub(crate) use crate::driver::{Direction, busy};
 use crate::driver::{Blocked, Completion, Descriptor, Key, Submitted, Taken};
 use crate::report;
 
