@@ -72,12 +72,16 @@ impl Drop for Member<'_> {
 
 /// A connection, from its beginning to its end.
 fn visit(room: &Room, stream: &TcpStream) -> io::Result<()> {
+    // A line goes out when it is said, and not when the one before has arrived.
+    stream.set_nodelay(true)?;
     let mut lines = BufReader::new(stream);
     let member = loop {
         tell(stream, "What is your name?")?;
         let Some(name) = read_line(&mut lines)? else { return Ok(()) };
+        if name.is_empty() {
+            continue;
+        }
         match Member::enter(room, &name) {
-            _ if name.is_empty() => {}
             Some(member) => break member,
             None => tell(stream, &format!("{name} is here already."))?,
         }

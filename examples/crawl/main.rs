@@ -41,6 +41,9 @@ The exit code is 1 when something could not be fetched, and 2 when the arguments
 /// How long a page of the web may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Fetches the pages of all URLs, and counts them on the bar as they come.
+type Way = fn(&[Url], &ProgressBar) -> io::Result<Vec<Page>>;
+
 fn one_after_another(urls: &[Url], bar: &ProgressBar) -> io::Result<Vec<Page>> {
     urls.iter()
         .map(|url| {
@@ -87,7 +90,7 @@ fn compare(pages: usize, delay: Duration) -> io::Result<()> {
 
     println!("{pages} pages of http://{address}, each after {} ms\n", delay.as_millis());
     println!("{:<19} {:>10} {:>10} {:>10}", "", "time", "CPU", "memory");
-    let ways: [(&str, fn(&[Url], &ProgressBar) -> io::Result<Vec<Page>>); 3] = [
+    let ways: [(&str, Way); 3] = [
         ("one after another", one_after_another),
         ("a thread for each", a_thread_for_each),
         ("a task for each", a_task_for_each),

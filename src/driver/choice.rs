@@ -204,10 +204,17 @@ impl Chosen {
     /// An operation is over for whoever submitted it: it has completed, or its completion will be ignored, which only one that is
     /// not carried may be.
     #[inline]
-    pub(crate) fn finish(&self, key: Key, at: Descriptor, direction: Direction, submitted: Submitted) {
+    pub(crate) fn finish(
+        &self,
+        key: Key,
+        at: Descriptor,
+        direction: Direction,
+        submitted: Submitted,
+        completion: Option<Completion>,
+    ) {
         #[cfg(target_os = "linux")]
         if let Some(Made::Uring(uring)) = self.made.get() {
-            uring.finish(key, at, direction, submitted);
+            uring.finish(key, at, direction, submitted, completion);
         }
     }
 

@@ -8,11 +8,13 @@
 //! - [`readiness`]: says when descriptors can be read or written, and that the call is to be attempted again: epoll or kqueue.
 //! - [`uring`]: has the system carry out the call, and says what it returned: io_uring.
 //! - [`choice`]: the one that a scheduler has: idle, until the first operation.
+//! - [`peer`]: who is at the other side of a socket, which no safe call tells.
 
 mod alarm;
 pub(crate) mod choice;
 pub(crate) mod idle;
 pub(crate) mod operation;
+pub(crate) mod peer;
 mod readiness;
 #[cfg(target_os = "linux")]
 mod uring;
@@ -60,9 +62,20 @@ pub(crate) enum Submitted {
     Carried,
 }
 
-/// How an operation ended: what the system said, which is an error's number if it is negative.
+/// How an operation ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Completion(pub(crate) i32);
+pub(crate) struct Completion {
+    /// What the system said: an error's number if it is negative.
+    pub(crate) result: i32,
+    /// It said that there is more to be had, and the next operation need not wait.
+    pub(crate) has_more: bool,
+}
+
+impl Completion {
+    fn new(result: i32) -> Completion {
+        Completion { result, has_more: false }
+    }
+}
 
 /// Whether an operation that is not wanted any more has ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -17,15 +17,27 @@ use super::Direction;
 /// A system call that may have to wait.
 pub(crate) enum Operation<'a, 'b> {
     /// Gives how many bytes were received.
-    Recv { buffer: &'a mut [u8], peek: bool },
+    Recv { buffer: &'a mut [u8], peek: bool, kind: Kind },
     /// Gives how many bytes were sent.
     Send { bytes: &'a [u8] },
     /// As `Recv`, into several buffers, and with the sender's address.
-    RecvMessage { message: &'a mut Message<'b>, peek: bool },
+    RecvMessage { message: &'a mut Message<'b>, peek: bool, kind: Kind },
     /// As `Send`, of several buffers, and to an address.
     SendMessage { message: &'a mut Message<'b> },
     /// Any other, on a descriptor that does not block: made when the descriptor is ready.
     Call { direction: Direction, call: &'a mut dyn FnMut() -> io::Result<usize> },
+}
+
+/// What a socket that is received from is like.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Kind {
+    /// TCP: a read that did not fill its buffer says that there was no more. That saves asking.
+    Tcp,
+    /// Datagrams of Unix: after a `shutdown` a call that does not wait says that it would, where one that waits says that there is
+    /// nothing.
+    UnixDatagrams,
+    /// Any other: a datagram ends where the next begins, and in a Unix stream a read ends where descriptors came along.
+    Other,
 }
 
 /// What was attempted.
@@ -63,11 +75,29 @@ impl Operation<'_, '_> {
                 Ok(count) => Attempt::Done(Ok(count)),
                 Err(error) => match error.kind() {
                     io::ErrorKind::Interrupted => continue,
+                    io::ErrorKind::WouldBlock if self.has_ended(fd) => Attempt::Done(Ok(0)),
                     io::ErrorKind::WouldBlock => Attempt::WouldBlock,
                     _ => Attempt::Done(Err(error)),
                 },
             };
         }
+    }
+
+    /// Whether what would wait would wait for nothing.
+    fn has_ended(&mut self, fd: RawFd) -> bool {
+        let is_shut = match self {
+            Operation::Recv { kind, .. } | Operation::RecvMessage { kind, .. } => {
+                // SAFETY: whoever performs operations on a descriptor keeps it open.
+                *kind == Kind::UnixDatagrams && is_shut(unsafe { BorrowedFd::borrow_raw(fd) })
+            }
+            _ => false,
+        };
+        if let Operation::RecvMessage { message, .. } = self {
+            if is_shut {
+                message.header.msg_namelen = 0;
+            }
+        }
+        is_shut
     }
 
     /// What the call returned, and the count below which that was all there is for now.
@@ -76,18 +106,20 @@ impl Operation<'_, '_> {
         // SAFETY: what is pointed to is borrowed by the operation, and as long as it says.
         unsafe {
             match self {
-                Operation::Recv { buffer, peek } => {
-                    let (flags, limit) = recv_flags(*peek, buffer.len());
-                    let made = libc::recv(fd, buffer.as_mut_ptr().cast(), buffer.len(), flags | DONT_WAIT);
+                Operation::Recv { buffer, peek, kind } => {
+                    let flags = recv_flags(*peek) | DONT_WAIT;
+                    let made = libc::recv(fd, buffer.as_mut_ptr().cast(), buffer.len(), flags);
+                    // What was only looked at is still there.
+                    let limit = if *kind == Kind::Tcp && !*peek { buffer.len() } else { 0 };
                     (result(made), limit)
                 }
                 Operation::Send { bytes } => {
                     let made = libc::send(fd, bytes.as_ptr().cast(), bytes.len(), SEND_FLAGS | DONT_WAIT);
                     (result(made), bytes.len())
                 }
-                Operation::RecvMessage { message, peek } => {
-                    let (flags, _) = recv_flags(*peek, 0);
-                    (result(libc::recvmsg(fd, message.header(), flags | DONT_WAIT)), 0)
+                Operation::RecvMessage { message, peek, .. } => {
+                    let flags = recv_flags(*peek) | DONT_WAIT;
+                    (result(libc::recvmsg(fd, message.header(), flags)), 0)
                 }
                 Operation::SendMessage { message } => {
                     (result(libc::sendmsg(fd, message.header(), SEND_FLAGS | DONT_WAIT)), 0)
@@ -118,10 +150,9 @@ pub(super) const SEND_FLAGS: libc::c_int = libc::MSG_NOSIGNAL;
 )))]
 pub(super) const SEND_FLAGS: libc::c_int = 0;
 
-/// The flags, and what a count is to be compared with: what was only looked at is still there.
 #[inline]
-pub(super) fn recv_flags(peek: bool, room: usize) -> (libc::c_int, usize) {
-    if peek { (libc::MSG_PEEK, 0) } else { (0, room) }
+pub(super) fn recv_flags(peek: bool) -> libc::c_int {
+    if peek { libc::MSG_PEEK } else { 0 }
 }
 
 #[inline]
@@ -193,6 +224,21 @@ impl<'a> Message<'a> {
 
 /// As many buffers as the system takes at a time, on all systems.
 const MOST_BUFFERS: usize = 1024;
+
+/// Whether nothing more can be received, because this side, or the other, has said so.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn is_shut(fd: BorrowedFd<'_>) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let mut asked = [PollFd::new(&fd, PollFlags::RDHUP)];
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut asked, Some(&at_once)).is_ok() && asked[0].revents().contains(PollFlags::RDHUP)
+}
+
+/// The others say so themselves.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn is_shut(_: BorrowedFd<'_>) -> bool {
+    false
+}
 
 /// Whether the descriptor is ready now.
 pub(crate) fn is_ready(fd: BorrowedFd<'_>, direction: Direction) -> io::Result<bool> {

@@ -178,8 +178,8 @@ impl Readiness {
     /// Takes an operation back that is in flight: its completion will not come.
     pub(super) fn cancel(&self, key: Key, at: Descriptor, direction: Direction) {
         let mut entries = self.entries.borrow_mut();
-        let entry = entries.get_mut(at.fd as usize).filter(|entry| entry.source == at.source);
-        let state = entry.map(|entry| &mut entry.directions[direction as usize]);
+        // Whatever source is registered there: those of one descriptor share that.
+        let state = entries.get_mut(at.fd as usize).map(|entry| &mut entry.directions[direction as usize]);
         if let Some(state) = state.filter(|state| state.waiting == Some(key)) {
             state.waiting = None;
         } else {
@@ -206,7 +206,7 @@ impl Readiness {
         let timeout = if orphans.is_empty() { timeout } else { Some(Duration::ZERO) };
         self.in_flight.set(self.in_flight.get() - orphans.len());
         for orphan in orphans {
-            complete(orphan, Completion(-Errno::BADF.raw_os_error()));
+            complete(orphan, Completion::new(-Errno::BADF.raw_os_error()));
         }
         let mut events = self.events.borrow_mut();
         let mut poll = self.poll.borrow_mut();
@@ -218,7 +218,7 @@ impl Readiness {
         for event in events.iter().filter(|event| event.token() != ALARM) {
             let [read, write] = self.note_event(event);
             for key in [read, write].into_iter().flatten() {
-                complete(key, Completion(0));
+                complete(key, Completion::new(0));
             }
         }
     }

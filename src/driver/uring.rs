@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use io_uring::squeue::{Entry, Flags};
 use io_uring::types::{Fd, SubmitArgs, Timespec};
-use io_uring::{IoUring, opcode};
+use io_uring::{IoUring, cqueue, opcode};
 use rustix::event::EventfdFlags;
 use rustix::io::Errno;
 
@@ -33,19 +33,23 @@ use crate::report;
 /// Completions that the system has room for, for each entry. Those beyond it keeps for itself, which costs time.
 const COMPLETIONS: u32 = 16;
 
+/// Wait before looking: `IORING_RECVSEND_POLL_FIRST`.
+const POLL_FIRST: u16 = 1;
+
 /// What the ring's own entries are told by. Keys are never as large.
 const BELL: u64 = u64::MAX;
 const CANCEL: u64 = u64::MAX - 1;
 
 pub(super) struct Uring {
     ring: RefCell<IoUring>,
+    setup: Setup,
     bell: Bell,
     /// Operations whose completion has not come.
     in_flight: Cell<usize>,
     /// Those among them whose memory the system has.
     carried: Cell<usize>,
     /// Completions that had to be taken out where nobody could be told.
-    early: RefCell<VecDeque<(u64, i32)>>,
+    early: RefCell<VecDeque<(u64, Completion)>>,
     /// Operations whose cancellation there was no room for.
     unwanted: RefCell<Vec<Key>>,
     /// By descriptor.
@@ -57,6 +61,8 @@ pub(super) struct Uring {
 struct Lane {
     source: u64,
     waiting: [Option<Key>; 2],
+    /// The last call that received something left nothing, so that the next one is likely to wait.
+    is_empty: bool,
 }
 
 /// Ends the wait of the ring that it is from.
@@ -84,7 +90,7 @@ impl Bell {
 pub(super) enum Setup {
     /// Completions are worked out when this thread asks for them, and nobody else uses the ring: Linux 6.1.
     Deferred,
-    /// Completions are worked out when this thread enters the system next: Linux 5.19.
+    /// Completions are worked out when this thread enters the system next: Linux 5.19, which also knows [`POLL_FIRST`].
     Cooperative,
     /// As the first rings were.
     Plain,
@@ -139,6 +145,7 @@ impl Uring {
         }
         let uring = Uring {
             ring: RefCell::new(ring),
+            setup,
             bell: bell.clone(),
             in_flight: Cell::new(0),
             carried: Cell::new(0),
@@ -173,10 +180,11 @@ impl Uring {
         operation: &mut Operation<'_, '_>,
     ) -> io::Result<Submitted> {
         let direction = operation.direction();
-        let Some(entry) = carry(at, operation) else {
+        if operation.is_call() {
             return self.watch(key, at, direction);
-        };
-        self.occupy(key, at, direction)?;
+        }
+        let is_empty = self.occupy(key, at, direction)? && self.setup != Setup::Plain;
+        let entry = carry(at, operation, is_empty);
         // SAFETY: what it points to stays as it is, says the caller.
         unsafe { self.push_or_vacate(&entry.user_data(key.0), key, at, direction)? };
         self.carried.set(self.carried.get() + 1);
@@ -215,7 +223,7 @@ impl Uring {
         let pushed = unsafe { self.push(entry) };
         match &pushed {
             Ok(()) => self.in_flight.set(self.in_flight.get() + 1),
-            Err(_) => self.vacate(key, at, direction),
+            Err(_) => self.vacate(key, at, direction, true),
         }
         pushed
     }
@@ -250,7 +258,7 @@ impl Uring {
                     // It takes no more before completions are taken out.
                     Some(libc::EBUSY | libc::EAGAIN) => {
                         let before = self.early.borrow().len();
-                        let taken = ring.completion().map(|done| (done.user_data(), done.result()));
+                        let taken = ring.completion().map(|done| (done.user_data(), completion(&done)));
                         self.early.borrow_mut().extend(taken);
                         if self.early.borrow().len() == before {
                             return Err(error);
@@ -271,7 +279,8 @@ impl Uring {
         }
     }
 
-    fn occupy(&self, key: Key, at: Descriptor, direction: Direction) -> io::Result<()> {
+    /// Says whether a call is likely to wait.
+    fn occupy(&self, key: Key, at: Descriptor, direction: Direction) -> io::Result<bool> {
         let mut lanes = self.lanes.borrow_mut();
         let index = at.fd as usize;
         if lanes.len() <= index {
@@ -280,31 +289,40 @@ impl Uring {
         let lane = &mut lanes[index];
         if lane.source != at.source {
             // Two may use one descriptor under two numbers; they are not told apart here, and nobody is lost by it.
-            *lane = Lane { source: at.source, waiting: [None; 2] };
+            *lane = Lane { source: at.source, ..Lane::default() };
         }
         let waiting = &mut lane.waiting[direction as usize];
         if waiting.is_some() {
             return Err(super::busy(direction));
         }
         *waiting = Some(key);
-        Ok(())
+        Ok(lane.is_empty)
     }
 
     /// An operation is over for whoever submitted it.
     #[inline]
-    pub(super) fn finish(&self, key: Key, at: Descriptor, direction: Direction, submitted: Submitted) {
+    pub(super) fn finish(
+        &self,
+        key: Key,
+        at: Descriptor,
+        direction: Direction,
+        submitted: Submitted,
+        completion: Option<Completion>,
+    ) {
         if submitted == Submitted::Carried {
             self.carried.set(self.carried.get() - 1);
         }
-        self.vacate(key, at, direction);
+        self.vacate(key, at, direction, completion.is_some_and(|completion| completion.has_more));
     }
 
     #[inline]
-    fn vacate(&self, key: Key, at: Descriptor, direction: Direction) {
+    fn vacate(&self, key: Key, at: Descriptor, direction: Direction, has_more: bool) {
         if let Some(lane) = self.lanes.borrow_mut().get_mut(at.fd as usize) {
             let waiting = &mut lane.waiting[direction as usize];
             if *waiting == Some(key) {
                 *waiting = None;
+                lane.is_empty |= direction == Direction::Read;
+                lane.is_empty &= !has_more;
             }
         }
     }
@@ -355,15 +373,15 @@ impl Uring {
         let mut any = false;
         let early = mem::take(&mut *self.early.borrow_mut());
         let mut ring = self.ring.borrow_mut();
-        let done = ring.completion().map(|done| (done.user_data(), done.result()));
-        for (about, result) in early.into_iter().chain(done) {
+        let done = ring.completion().map(|done| (done.user_data(), completion(&done)));
+        for (about, completion) in early.into_iter().chain(done) {
             any = true;
             match about {
                 BELL => rung = true,
                 CANCEL => {}
                 key => {
                     self.in_flight.set(self.in_flight.get() - 1);
-                    complete(Key(key), Completion(result));
+                    complete(Key(key), completion);
                 }
             }
         }
@@ -381,27 +399,33 @@ impl Uring {
     }
 }
 
-/// The entry of an operation that the system is to carry out.
+/// The entry of an operation that the system is to carry out. If nothing is there to be received, it need not look first.
 #[inline]
-fn carry(at: Descriptor, operation: &mut Operation<'_, '_>) -> Option<Entry> {
+fn carry(at: Descriptor, operation: &mut Operation<'_, '_>, is_empty: bool) -> Entry {
     let fd = Fd(at.fd);
-    Some(match operation {
-        Operation::Recv { buffer, peek } => {
+    let patience = if is_empty { POLL_FIRST } else { 0 };
+    match operation {
+        Operation::Recv { buffer, peek, .. } => {
             let length = u32::try_from(buffer.len()).unwrap_or(u32::MAX);
-            opcode::Recv::new(fd, buffer.as_mut_ptr(), length).flags(recv_flags(*peek, 0).0).build()
+            let flags = recv_flags(*peek);
+            opcode::Recv::new(fd, buffer.as_mut_ptr(), length).flags(flags).ioprio(patience).build()
         }
         Operation::Send { bytes } => {
             let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
             opcode::Send::new(fd, bytes.as_ptr(), length).flags(SEND_FLAGS).build()
         }
-        Operation::RecvMessage { message, peek } => {
-            opcode::RecvMsg::new(fd, message.header()).flags(recv_flags(*peek, 0).0 as u32).build()
+        Operation::RecvMessage { message, peek, .. } => {
+            opcode::RecvMsg::new(fd, message.header()).flags(recv_flags(*peek) as u32).build()
         }
         Operation::SendMessage { message } => {
             opcode::SendMsg::new(fd, message.header()).flags(SEND_FLAGS as u32).build()
         }
-        Operation::Call { .. } => return None,
-    })
+        Operation::Call { .. } => unreachable!("calls are made by whoever wants them"),
+    }
+}
+
+fn completion(done: &io_uring::cqueue::Entry) -> Completion {
+    Completion { result: done.result(), has_more: cqueue::sock_nonempty(done.flags()) }
 }
 
 impl Drop for Uring {

@@ -36,7 +36,7 @@ pub enum CopyDirection {
 }
 
 /// How much was copied in one direction.
-#[derive(Clone, Default, PartialEq, Eq, Debug)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Copied {
     /// How many bytes were written.
     pub bytes: u64,
@@ -177,6 +177,16 @@ impl fmt::Display for CopyError {
             CopyDirection::BToA => "from the second stream to the first",
         };
         write!(f, "copying {direction}: {}", self.error)
+    }
+}
+
+/// How much was not written, rather than what.
+impl fmt::Debug for Copied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Copied")
+            .field("bytes", &self.bytes)
+            .field("unwritten", &self.unwritten.len())
+            .finish()
     }
 }
 

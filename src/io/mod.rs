@@ -49,7 +49,7 @@
 //! # What is on top of it
 //!
 //! - [`LineReader`]: lines, delimiters and counts, within a limit, and nothing is lost when it is cut short.
-//! - [`copy_bidirectional`]: a proxy. [`CloseWrite`]: streams that can be ended in one direction.
+//! - [`copy_bidirectional`]: a proxy. [`copy_fd`]: copying inside the system. [`CloseWrite`]: streams that can be ended in one direction.
 //! - [`split`], [`split_borrowed`]: one half for who reads, and one for who writes.
 //! - [`pipe`]; [`Async`]: what else has a descriptor.
 //!
@@ -87,6 +87,7 @@
 
 mod close_write;
 mod copy;
+mod copy_fd;
 mod descriptor;
 mod error;
 mod halves;
@@ -95,6 +96,7 @@ mod pipe;
 
 pub use close_write::CloseWrite;
 pub use copy::{Copied, CopyDirection, CopyError, copy_bidirectional};
+pub use copy_fd::{CopyFdError, copy_fd};
 pub use descriptor::Async;
 pub use error::{Incomplete, LimitExceeded};
 pub use halves::{

@@ -31,10 +31,15 @@
 //! received is returned, cancelled or not: nothing is lost.
 
 mod close_write;
+mod face;
 mod serve;
 pub(crate) mod simulated;
 mod socket;
 mod tcp;
+mod udp;
+mod unix;
 
 pub use serve::{Controller, Listener, ServeError, Served, Server, serve};
 pub use tcp::{Incoming, TcpListener, TcpStream};
+pub use udp::UdpSocket;
+pub use unix::{UCred, UnixDatagram, UnixIncoming, UnixListener, UnixStream};

@@ -107,7 +107,8 @@ behind!(Arc<L>);
 /// Accepts connections, and runs `handler` for each in a task of its own; asyncio's `start_server`, trio's `serve_tcp`.
 ///
 /// It goes on until it is cancelled. What a handler fails or panics with ends its own connection and is told to the runtime's
-/// [hook](crate::Builder::on_unhandled). Handlers may borrow. [`Server`] has more: a limit, a hook of its own, and a way to
+/// [hook](crate::Builder::on_unhandled); an error of another type becomes one of these by [`io::Error::other`]. Handlers may
+/// borrow. [`Server`] has more: a limit, a hook of its own, and a way to
 /// shut down that lets connections finish.
 ///
 /// ```
@@ -200,6 +201,32 @@ pub struct Server<'a, L: Listener> {
 type OnError<'a, P> = Box<dyn Fn(ServeError<P>) + 'a>;
 
 /// Shuts a [`Server`] down, and tells how it is: from any task of the runtime, and also from a connection of the server.
+///
+/// It stays on the thread of its server. For another thread to shut that down, have a task wait for its word:
+///
+/// ```
+/// use ropewalk::channel::cross;
+/// use ropewalk::net::{Server, TcpListener};
+/// use ropewalk::task;
+/// use std::io::Write;
+/// use std::thread;
+/// use std::time::Duration;
+///
+/// let (stop, stopped) = cross::oneshot();
+/// let server = thread::spawn(|| {
+///     ropewalk::run(|| {
+///         let server = Server::new(TcpListener::bind("127.0.0.1:0")?);
+///         let controller = server.controller();
+///         task::scope(|s| {
+///             // Whoever drops `stop` without a word stops it too.
+///             s.spawn(move || controller.shutdown(stopped.recv().unwrap_or_default()));
+///             server.serve(|mut stream, _| stream.write_all(b"hello"))
+///         })
+///     })
+/// });
+/// stop.send(Duration::from_secs(10)).unwrap();
+/// server.join().unwrap().unwrap();
+/// ```
 #[doc(alias = "ServerHandle")]
 #[derive(Clone)]
 pub struct Controller {

@@ -33,7 +33,7 @@ pub struct Incoming<'a> {
 }
 
 /// Connections that wait to be accepted: what std takes.
-const BACKLOG: i32 = 4096;
+pub(super) const BACKLOG: i32 = 4096;
 
 impl TcpListener {
     /// Listens at the first of the addresses where that works. Of a name, the addresses are looked up on this thread.
@@ -44,9 +44,9 @@ impl TcpListener {
     pub fn bind(address: impl ToSocketAddrs) -> io::Result<TcpListener> {
         first_of(address, |address| {
             let socket = Socket::open(family(address), SocketType::STREAM, true)?;
-            sockopt::set_socket_reuseaddr(&socket, true)?;
-            rustix::net::bind(&socket, address)?;
-            rustix::net::listen(&socket, BACKLOG)?;
+            socket.set_reuse_address(true)?;
+            socket.bind(address)?;
+            socket.listen(BACKLOG)?;
             Ok(TcpListener { socket })
         })
     }
@@ -58,9 +58,9 @@ impl TcpListener {
     /// As the system has it; those that concern one connection alone are passed over. [`Cancelled`](crate::Cancelled).
     #[track_caller]
     pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        let (fd, address) = self.socket.accept()?;
+        let (socket, address) = self.socket.accept()?;
         let address = address.ok_or_else(|| io::Error::other("a connection without an address"))?;
-        Ok((TcpStream { socket: Socket::new(fd) }, SocketAddr::try_from(address)?))
+        Ok((TcpStream { socket }, SocketAddr::try_from(address)?))
     }
 
     /// Connections as they come, without an end; errors are items.
@@ -102,7 +102,7 @@ impl TcpStream {
     #[track_caller]
     fn connect_to(address: &SocketAddr) -> io::Result<TcpStream> {
         let socket = Socket::open(family(address), SocketType::STREAM, true)?;
-        socket.connect(&address.as_any())?;
+        socket.connect(address)?;
         socket.set_nonblocking(false)?;
         Ok(TcpStream { socket })
     }
@@ -168,7 +168,7 @@ impl TcpStream {
     ///
     /// As the system has it.
     pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
-        Ok(sockopt::set_socket_linger(&self.socket, linger)?)
+        self.socket.set_linger(linger)
     }
 
     /// What went wrong since it was asked last.
@@ -192,7 +192,7 @@ impl TcpStream {
 
 /// The first that works; the error of the last.
 #[track_caller]
-fn first_of<T>(
+pub(super) fn first_of<T>(
     addresses: impl ToSocketAddrs,
     mut what: impl FnMut(&SocketAddr) -> io::Result<T>,
 ) -> io::Result<T> {
@@ -207,7 +207,7 @@ fn first_of<T>(
     Err(last.unwrap_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "there is no address to try")))
 }
 
-fn family(address: &SocketAddr) -> AddressFamily {
+pub(super) fn family(address: &SocketAddr) -> AddressFamily {
     match address {
         SocketAddr::V4(_) => AddressFamily::INET,
         SocketAddr::V6(_) => AddressFamily::INET6,

@@ -21,7 +21,7 @@ use super::place::{Sleeper, sealed};
 use super::record::Record;
 use super::why::Why;
 use crate::driver::operation::{self, Attempt};
-pub(crate) use crate::driver::operation::{Message, Operation};
+pub(crate) use crate::driver::operation::{Kind, Message, Operation};
 pub(crate) use crate::driver::{Direction, busy};
 use crate::driver::{Blocked, Completion, Descriptor, Key, Submitted, Taken};
 use crate::report;
@@ -113,11 +113,11 @@ fn perform_begun(
         };
         // SAFETY: the task runs, and what it has just submitted has not been waited for.
         let ended = unsafe { waiting.park(core, task, Key(key), &why, at) };
-        core.driver().finish(Key(key), source.at, operation.direction(), submitted);
+        core.driver().finish(Key(key), source.at, operation.direction(), submitted, ended);
         match (ended, submitted) {
             // SAFETY: the task runs.
             (None, _) => unsafe { park::fail_if_cancelled(core, task)? },
-            (Some(Completion(result)), Submitted::Carried) => match usize::try_from(result) {
+            (Some(Completion { result, .. }), Submitted::Carried) => match usize::try_from(result) {
                 Ok(count) => return Ok(count),
                 Err(_) => match -result {
                     // By this task, for nobody else knows the key; or by a signal.
@@ -130,7 +130,7 @@ fn perform_begun(
                     errno => return Err(io::Error::from_raw_os_error(errno)),
                 },
             },
-            (Some(Completion(result)), _) if result < 0 && -result != libc::ECANCELED => {
+            (Some(Completion { result, .. }), _) if result < 0 && -result != libc::ECANCELED => {
                 return Err(io::Error::from_raw_os_error(-result));
             }
             // It is ready: attempted again even if it was cancelled meanwhile, for what can be done now is done.
@@ -242,7 +242,9 @@ impl AtDescriptor {
         }
         Some(match (self.error.take(), self.waiting.completion.get()) {
             (Some(error), _) => Err(error),
-            (None, Some(Completion(result))) if result < 0 => Err(io::Error::from_raw_os_error(-result)),
+            (None, Some(Completion { result, .. })) if result < 0 => {
+                Err(io::Error::from_raw_os_error(-result))
+            }
             (None, _) => Ok(()),
         })
     }
@@ -256,7 +258,7 @@ impl AtDescriptor {
                 // A completion that comes later finds nobody, and it brings nothing.
                 core.driver().cancel(key, at, direction);
             }
-            core.driver().finish(key, at, direction, Submitted::Awaited);
+            core.driver().finish(key, at, direction, Submitted::Awaited, None);
         }
     }
 }

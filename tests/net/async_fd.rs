@@ -240,6 +240,29 @@ fn a_descriptor_may_be_borrowed_and_is_left_open() {
 }
 
 #[test]
+fn one_that_is_shared_is_waited_for_by_each_and_each_wait_can_be_cancelled() {
+    ropewalk::run(|| {
+        let (left, right) = UnixStream::pair().unwrap();
+        let (mut near, far) = (Async::new(&left).unwrap(), Async::new(&right).unwrap());
+        let again = Async::new(&right).unwrap();
+        // The first is known to the driver.
+        let soon = Duration::from_millis(2);
+        for shared in [&far, &again, &far, &again] {
+            assert!(time::timeout(soon, || shared.readable()).is_err());
+        }
+        // Nobody waits for that.
+        near.write_all(b"x").unwrap();
+        time::sleep(soon).unwrap();
+        (&again).read_exact(&mut [0]).unwrap();
+        task::scope(|s| {
+            s.spawn(|| (&again).read_exact(&mut [0]).unwrap());
+            task::yield_now();
+            near.write_all(b"y").unwrap();
+        });
+    });
+}
+
+#[test]
 fn one_that_is_closed_and_opened_again_under_the_same_number_is_a_new_one() {
     ropewalk::run(|| {
         for _ in 0..50 {

@@ -3,18 +3,24 @@
 //! Each driver runs all of it: `ROPEWALK_DRIVER=epoll` or `uring`.
 
 mod async_fd;
+mod copy_fd;
 mod copying;
 mod drivers;
+mod examples;
 mod halves;
 mod lines;
 #[path = "../it/log.rs"]
 #[allow(dead_code)]
 mod log;
 mod pipes;
+mod programs;
 mod serve;
+mod simulated;
 mod std_io;
 mod tcp;
 mod torture;
+mod udp;
+mod unix;
 #[path = "../it/world.rs"]
 #[allow(dead_code)]
 mod world;

@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::process::{Command, Output};
 use std::rc::Rc;
+use std::thread;
 use std::time::Duration;
 
 use ropewalk::channel::{self, Receiver, RecvError, Sender};
@@ -578,6 +579,27 @@ fn a_callback_stops_a_server() {
 }
 
 #[test]
+fn another_thread_has_a_server_shut_down() {
+    on_sockets(|| {
+        let (listener, address) = listen();
+        let server = Server::new(listener);
+        let controller = server.controller();
+        let (stop, stopped) = channel::cross::oneshot();
+        let other = thread::spawn(move || {
+            let mut greeting = String::new();
+            std::net::TcpStream::connect(address).unwrap().read_to_string(&mut greeting).unwrap();
+            stop.send(seconds(60)).unwrap();
+            greeting
+        });
+        task::scope(|s| {
+            s.spawn(|| controller.shutdown(stopped.recv().unwrap()).unwrap());
+            assert_eq!(server.serve(|mut stream, _| stream.write_all(b"hello")).unwrap().finished, 1);
+        });
+        assert_eq!(other.join().unwrap(), "hello");
+    });
+}
+
+#[test]
 fn what_cancels_a_server_cancels_its_connections_without_a_grace() {
     let ((), told) = unhandled_by(|| {
         let (visitors, listener) = numbers();
@@ -801,9 +823,15 @@ fn a_shutdown_lets_a_real_connection_finish_and_cancels_one_that_is_silent() {
             let mut silent = TcpStream::connect(address).unwrap();
             wait_for(2, &controller);
             let ending = s.spawn(|| controller.shutdown(Duration::from_millis(100)).unwrap());
-            while controller.is_accepting() {
-                task::yield_now();
+            // The accept loop has its turn, and ends. Others are refused from then on, and not kept waiting.
+            loop {
+                match TcpStream::connect(address) {
+                    Err(refused) if refused.kind() == ErrorKind::ConnectionRefused => break,
+                    // The last ones may be reset.
+                    _ => task::yield_now(),
+                }
             }
+            assert!(!controller.is_accepting());
             busy.write_all(b"rope").unwrap();
             let mut echo = [0; 4];
             busy.read_exact(&mut echo).unwrap();
@@ -811,7 +839,9 @@ fn a_shutdown_lets_a_real_connection_finish_and_cancels_one_that_is_silent() {
             busy.shutdown(std::net::Shutdown::Write).unwrap();
             assert_eq!(busy.read(&mut echo).unwrap(), 0);
             let served = ending.join().unwrap();
-            assert_eq!((served.finished, served.cancelled), (1, 1));
+            // One of those that tried above may have come before the accept loop had heard that it ends.
+            assert!((1..=2).contains(&served.finished), "{served:?}");
+            assert_eq!(served.cancelled, 1);
             assert_eq!(silent.read(&mut echo).unwrap(), 0, "it was closed");
         });
     });
@@ -907,6 +937,7 @@ fn a_server_leaves_nothing_behind_wherever_it_is_cancelled() {
 }
 
 /// Runs `scenario` in a process of its own, where the shell has set a limit before.
+#[cfg(target_os = "linux")]
 fn with_limit(test: &str, limit: &str, scenario: impl FnOnce()) {
     const CHILD: &str = "ROPEWALK_TEST_CHILD";
     if std::env::var(CHILD).is_ok_and(|child| child == test) {
@@ -924,6 +955,7 @@ fn with_limit(test: &str, limit: &str, scenario: impl FnOnce()) {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
 fn a_process_without_descriptors_serves_on_when_there_are_some_again() {
     with_limit("a_process_without_descriptors_serves_on_when_there_are_some_again", "-n 40", || {
         on_sockets(|| {
@@ -969,6 +1001,7 @@ fn a_process_without_descriptors_serves_on_when_there_are_some_again() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
 fn a_connection_for_which_there_is_no_stack_ends_and_the_others_do_not() {
     with_limit("a_connection_for_which_there_is_no_stack_ends_and_the_others_do_not", "-v 6000000", || {
         let told = Rc::new(Cell::new(0));

@@ -227,6 +227,27 @@ fn what_was_read_before_the_deadline_is_where_std_says() {
 }
 
 #[test]
+fn what_std_s_text_readers_lose_is_as_the_documents_say() {
+    ropewalk::run(|| {
+        let (mut near, far) = pair();
+        let mut reader = BufReader::new(&far);
+        let mut line = String::new();
+        near.write_all(b"kept").unwrap();
+        cut_short(|| reader.read_line(&mut line));
+        assert_eq!(line, "kept");
+        // A letter cut in two is no text, and what came with it is gone.
+        near.write_all(b" lost\xc3").unwrap();
+        cut_short(|| reader.read_line(&mut line));
+        assert_eq!(line, "kept");
+        near.write_all(b"gone").unwrap();
+        let mut lines = reader.lines();
+        cut_short(|| lines.next().unwrap());
+        near.write_all(b"rest\n").unwrap();
+        assert_eq!(lines.next().unwrap().unwrap(), "rest");
+    });
+}
+
+#[test]
 fn a_buffered_writer_that_is_cut_short_still_has_what_it_could_not_send() {
     ropewalk::run(|| {
         let bytes = many_bytes(20_000_000);

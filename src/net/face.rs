@@ -1,0 +1,119 @@
+//! What all sockets have in common, as macros: the same methods, each documented at each type.
+
+/// For a type that is a `socket` and nothing else: timeouts, duplicates, errors, and ways from and to descriptors and std's type.
+macro_rules! as_std {
+    ($type:ident, $std:ty) => {
+        impl $type {
+            /// How long a call that receives may wait, by itself: after that it fails with the kind `WouldBlock`, as std's does.
+            /// `None`, as it is at first: as long as it takes. For several calls together there is
+            /// [`time::timeout`](crate::time::timeout).
+            ///
+            /// # Errors
+            ///
+            /// `InvalidInput` for no time at all.
+            pub fn set_read_timeout(&self, timeout: Option<std::time::Duration>) -> std::io::Result<()> {
+                self.socket.set_timeout(crate::scheduler::io::Direction::Read, timeout)
+            }
+
+            /// How long a call that sends may wait: as [`set_read_timeout`](Self::set_read_timeout).
+            ///
+            /// # Errors
+            ///
+            /// `InvalidInput` for no time at all.
+            pub fn set_write_timeout(&self, timeout: Option<std::time::Duration>) -> std::io::Result<()> {
+                self.socket.set_timeout(crate::scheduler::io::Direction::Write, timeout)
+            }
+
+            /// See [`set_read_timeout`](Self::set_read_timeout).
+            ///
+            /// # Errors
+            ///
+            /// None; std has it so.
+            pub fn read_timeout(&self) -> std::io::Result<Option<std::time::Duration>> {
+                Ok(self.socket.timeout(crate::scheduler::io::Direction::Read))
+            }
+
+            /// See [`set_write_timeout`](Self::set_write_timeout).
+            ///
+            /// # Errors
+            ///
+            /// None; std has it so.
+            pub fn write_timeout(&self) -> std::io::Result<Option<std::time::Duration>> {
+                Ok(self.socket.timeout(crate::scheduler::io::Direction::Write))
+            }
+
+            /// What went wrong since it was asked last.
+            ///
+            /// # Errors
+            ///
+            /// As the system has it.
+            pub fn take_error(&self) -> std::io::Result<Option<std::io::Error>> {
+                self.socket.take_error()
+            }
+
+            /// The same socket once more, with a descriptor of its own. What it receives the other does not; the timeouts are its own
+            /// from now on.
+            ///
+            /// # Errors
+            ///
+            /// As the system has it: there may be no more descriptors.
+            pub fn try_clone(&self) -> std::io::Result<$type> {
+                Ok($type { socket: self.socket.try_clone()? })
+            }
+        }
+
+        impl From<std::os::fd::OwnedFd> for $type {
+            /// Takes the socket over, with the timeouts that it has. Of another kind of descriptor calls fail.
+            fn from(fd: std::os::fd::OwnedFd) -> $type {
+                $type { socket: crate::net::socket::Socket::take_over(fd) }
+            }
+        }
+
+        impl From<$std> for $type {
+            /// Takes the socket over, with the timeouts that it has.
+            fn from(socket: $std) -> $type {
+                std::os::fd::OwnedFd::from(socket).into()
+            }
+        }
+
+        impl From<$type> for std::os::fd::OwnedFd {
+            fn from(socket: $type) -> std::os::fd::OwnedFd {
+                socket.socket.into_fd()
+            }
+        }
+
+        impl From<$type> for $std {
+            /// Gives the socket to std: its calls block the thread.
+            fn from(socket: $type) -> $std {
+                std::os::fd::OwnedFd::from(socket).into()
+            }
+        }
+
+        impl std::os::fd::IntoRawFd for $type {
+            fn into_raw_fd(self) -> std::os::fd::RawFd {
+                std::os::fd::OwnedFd::from(self).into_raw_fd()
+            }
+        }
+
+        crate::net::face::descriptor!($type);
+    };
+}
+
+/// For a type with a `socket`: the descriptor, to look at.
+macro_rules! descriptor {
+    ($type:ident) => {
+        impl std::os::fd::AsFd for $type {
+            fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+                self.socket.as_fd()
+            }
+        }
+
+        impl std::os::fd::AsRawFd for $type {
+            fn as_raw_fd(&self) -> std::os::fd::RawFd {
+                self.socket.as_raw_fd()
+            }
+        }
+    };
+}
+
+pub(super) use {as_std, descriptor};
