@@ -215,11 +215,6 @@ impl<'a> Message<'a> {
         // SAFETY: the system has written so many bytes of an address, or fewer than it would have.
         Some(unsafe { SocketAddrAny::new(self.address, self.header.msg_namelen.min(self.length)) })
     }
-
-    /// Whether it was longer than the buffers.
-    pub(crate) fn is_cut(&self) -> bool {
-        self.header.msg_flags & libc::MSG_TRUNC != 0
-    }
 }
 
 /// As many buffers as the system takes at a time, on all systems.

@@ -56,7 +56,15 @@ struct State {
     is_ready: bool,
     /// The other side has closed, or there is an error.
     is_final: bool,
-    waiting: Option<Key>,
+    waiting: Option<Waiter>,
+}
+
+/// An operation, and the source that it was submitted for: one descriptor may be used under several, one after the other or
+/// side by side.
+#[derive(Clone, Copy)]
+struct Waiter {
+    key: Key,
+    source: u64,
 }
 
 impl State {
@@ -130,7 +138,7 @@ impl Readiness {
         if state.is_ready || state.is_final {
             return Ok(Submitted::Ready);
         }
-        state.waiting = Some(key);
+        state.waiting = Some(Waiter { key, source: at.source });
         self.in_flight.set(self.in_flight.get() + 1);
         Ok(Submitted::Awaited)
     }
@@ -147,14 +155,14 @@ impl Readiness {
     fn register(&self, entry: &mut Entry, at: Descriptor, direction: Direction) -> io::Result<()> {
         let mut fd = SourceFd(&at.fd);
         if entry.source != 0 {
-            let there = token(Descriptor { source: entry.source, ..at });
-            // It fails if what was there has been closed. Else this is another who uses the same descriptor, and the two share
-            // what is registered. The system looks whether it is ready, and tells.
-            if self.registry.reregister(&mut fd, there, BOTH).is_ok() {
+            // It fails if what was there has been closed. Else this is another who uses the same descriptor, and takes over what is
+            // registered, with whoever waits. The system looks whether it is ready, and tells.
+            if self.registry.reregister(&mut fd, token(at), BOTH).is_ok() {
+                entry.source = at.source;
                 entry.directions[direction as usize].set_blocked();
                 return Ok(());
             }
-            self.orphan(entry);
+            self.orphan(entry, |_| true);
             *entry = Entry::default();
         }
         match self.registry.register(&mut fd, token(at), BOTH) {
@@ -170,19 +178,19 @@ impl Readiness {
         Ok(())
     }
 
-    fn orphan(&self, entry: &mut Entry) {
-        let waiting = entry.directions.iter_mut().filter_map(|state| state.waiting.take());
-        self.orphans.borrow_mut().extend(waiting);
+    fn orphan(&self, entry: &mut Entry, whom: impl Fn(&Waiter) -> bool) {
+        let orphaned =
+            entry.directions.iter_mut().filter_map(|state| state.waiting.take_if(|waiter| whom(waiter)));
+        self.orphans.borrow_mut().extend(orphaned.map(|waiter| waiter.key));
     }
 
     /// Takes an operation back that is in flight: its completion will not come.
     pub(super) fn cancel(&self, key: Key, at: Descriptor, direction: Direction) {
         let mut entries = self.entries.borrow_mut();
-        // Whatever source is registered there: those of one descriptor share that.
         let state = entries.get_mut(at.fd as usize).map(|entry| &mut entry.directions[direction as usize]);
-        if let Some(state) = state.filter(|state| state.waiting == Some(key)) {
-            state.waiting = None;
-        } else {
+        // By its key alone: another may have taken over what is registered.
+        let taken = state.and_then(|state| state.waiting.take_if(|waiter| waiter.key == key));
+        if taken.is_none() {
             self.orphans.borrow_mut().retain(|&orphan| orphan != key);
         }
         self.in_flight.set(self.in_flight.get() - 1);
@@ -191,12 +199,24 @@ impl Readiness {
     /// The descriptor is about to be closed, or used elsewhere.
     pub(super) fn forget(&self, at: Descriptor) {
         let mut entries = self.entries.borrow_mut();
-        if let Some(entry) = entries.get_mut(at.fd as usize).filter(|entry| entry.source == at.source) {
-            self.orphan(entry);
-            *entry = Entry::default();
-            // It would have been forgotten anyway when it is closed, unless a duplicate lives on.
-            let _ = self.registry.deregister(&mut SourceFd(&at.fd));
+        let Some(entry) = entries.get_mut(at.fd as usize) else { return };
+        self.orphan(entry, |waiter| waiter.source == at.source);
+        if entry.source != at.source {
+            return;
         }
+        let mut fd = SourceFd(&at.fd);
+        if let Some(other) = entry.directions.iter().find_map(|state| state.waiting) {
+            // Another who uses the same descriptor waits on.
+            entry.source = other.source;
+            let theirs = token(Descriptor { source: other.source, ..at });
+            if self.registry.reregister(&mut fd, theirs, BOTH).is_ok() {
+                return;
+            }
+            self.orphan(entry, |_| true);
+        }
+        *entry = Entry::default();
+        // It would have been forgotten anyway when it is closed, unless a duplicate lives on.
+        let _ = self.registry.deregister(&mut fd);
     }
 
     /// Returns when the time is over, the alarm was rung or descriptors are ready, and tells of those that are waited for; or
@@ -248,7 +268,8 @@ impl Readiness {
         read.is_ready |= event.is_readable();
         write.is_ready |= event.is_writable();
         let done = [read, write]
-            .map(|state| if state.is_ready || state.is_final { state.waiting.take() } else { None });
+            .map(|state| if state.is_ready || state.is_final { state.waiting.take() } else { None })
+            .map(|waiter| waiter.map(|waiter| waiter.key));
         self.in_flight.set(self.in_flight.get() - done.iter().flatten().count());
         done
     }

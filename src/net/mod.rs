@@ -27,11 +27,14 @@
 //!
 //! # Cancellation
 //!
-//! In a cancelled scope every wait fails with [`Cancelled`](crate::Cancelled) inside of an [`io::Error`]. What was accepted or
-//! received is returned, cancelled or not: nothing is lost.
+//! In a cancelled scope every wait fails with [`Cancelled`](crate::Cancelled) inside of an [`io::Error`](std::io::Error). What was
+//! accepted or received is returned, cancelled or not: nothing is lost.
 
+mod addresses;
 mod close_write;
 mod face;
+mod lookup;
+mod readiness;
 mod serve;
 pub(crate) mod simulated;
 mod socket;
@@ -39,7 +42,13 @@ mod tcp;
 mod udp;
 mod unix;
 
+pub use addresses::{Addresses, OnThread, ToSocketAddrs};
+pub use lookup::lookup_host;
+pub use readiness::Readiness;
 pub use serve::{Controller, Listener, ServeError, Served, Server, serve};
-pub use tcp::{Incoming, TcpListener, TcpStream};
+pub use tcp::{
+    Accepting, ConnectError, ConnectOptions, Incoming, IntoIncoming, Keepalive, ListenOptions, TcpListener,
+    TcpStream,
+};
 pub use udp::UdpSocket;
 pub use unix::{UCred, UnixDatagram, UnixIncoming, UnixListener, UnixStream};

@@ -12,6 +12,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::net as unix;
 use std::panic::{self, AssertUnwindSafe};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 
 use super::tcp::{TcpListener, TcpStream};
+use super::unix::{UnixListener, UnixStream};
 use crate::error::{Cancelled, Panic};
 use crate::scheduler;
 use crate::select::select;
@@ -81,6 +83,16 @@ impl Listener for TcpListener {
     #[track_caller]
     fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         TcpListener::accept(self)
+    }
+}
+
+impl Listener for UnixListener {
+    type Stream = UnixStream;
+    type Peer = unix::SocketAddr;
+
+    #[track_caller]
+    fn accept(&self) -> io::Result<(UnixStream, unix::SocketAddr)> {
+        UnixListener::accept(self)
     }
 }
 

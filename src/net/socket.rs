@@ -18,6 +18,9 @@ use crate::error::Cancelled;
 use crate::scheduler::io::{self as scheduled, AtDescriptor, Direction, Kind, Message, Operation, Source};
 use crate::time;
 
+/// Connections that wait to be accepted: what std takes.
+pub(super) const BACKLOG: i32 = 4096;
+
 /// Any socket.
 pub(super) struct Socket {
     end: End,
@@ -80,12 +83,7 @@ impl Socket {
         Ok(socket)
     }
 
-    /// A TCP connection that is there.
-    pub(super) fn new(fd: OwnedFd) -> Socket {
-        Socket { kind: Kind::Tcp, ..Socket::other(fd) }
-    }
-
-    /// One of another kind that is there.
+    /// One that is there, of which no more is known.
     pub(super) fn other(fd: OwnedFd) -> Socket {
         let source = Source::new(fd.as_raw_fd());
         Socket::at(End::System(Descriptor { source, fd }))
@@ -138,16 +136,6 @@ impl Socket {
         Ok((socket(ends.0), socket(ends.1)))
     }
 
-    /// One that std had, or somebody else.
-    pub(super) fn adopt(fd: OwnedFd) -> io::Result<Socket> {
-        let socket = Socket::new(fd);
-        for direction in [Direction::Read, Direction::Write] {
-            let timeout = sockopt::socket_timeout(&socket, kind_of(direction))?;
-            socket.timeout_of(direction).set(timeout);
-        }
-        Ok(socket)
-    }
-
     /// The descriptor, for use without this.
     pub(super) fn into_fd(self) -> OwnedFd {
         match self.end {
@@ -161,7 +149,9 @@ impl Socket {
 
     pub(super) fn try_clone(&self) -> io::Result<Socket> {
         let clone = match &self.end {
-            End::System(descriptor) => Socket { kind: self.kind, ..Socket::other(descriptor.fd.try_clone()?) },
+            End::System(descriptor) => {
+                Socket { kind: self.kind, ..Socket::other(descriptor.fd.try_clone()?) }
+            }
             End::Simulated(simulated) => Socket::simulated(simulated.try_clone()?),
         };
         clone.read_timeout.set(self.read_timeout.get());
@@ -261,7 +251,9 @@ impl Socket {
     #[track_caller]
     pub(super) fn accept(&self) -> io::Result<(Socket, Option<SocketAddrAny>)> {
         match &self.end {
-            End::System(_) => self.call(Direction::Read, "accept", |fd| accept(fd)).map(|it| self.accepted(it)),
+            End::System(_) => {
+                self.call(Direction::Read, "accept", |fd| accept(fd)).map(|it| self.accepted(it))
+            }
             End::Simulated(simulated) => {
                 self.limited(Direction::Read, || simulated.accept()).map(accepted_simulated)
             }
@@ -478,6 +470,14 @@ impl Socket {
         }
     }
 
+    /// Others who say so too may be bound to the same address.
+    pub(super) fn share_address(&self) -> io::Result<()> {
+        match &self.end {
+            End::System(descriptor) => set_reuse_port(descriptor.fd.as_fd()),
+            End::Simulated(simulated) => simulated.share_address(),
+        }
+    }
+
     /// How long a close waits for what has not been sent; with a time of nothing it resets the connection.
     pub(super) fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
         if let End::Simulated(simulated) = &self.end {
@@ -485,6 +485,16 @@ impl Socket {
         }
         Ok(sockopt::set_socket_linger(self, linger)?)
     }
+}
+
+#[cfg(not(any(target_os = "solaris", target_os = "illumos")))]
+fn set_reuse_port(fd: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(sockopt::set_socket_reuseport(fd, true)?)
+}
+
+#[cfg(any(target_os = "solaris", target_os = "illumos"))]
+fn set_reuse_port(_: BorrowedFd<'_>) -> io::Result<()> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, "this system does not share ports"))
 }
 
 fn accepted_simulated((socket, peer): (simulated::Socket, SocketAddr)) -> (Socket, Option<SocketAddrAny>) {
@@ -521,6 +531,13 @@ fn kind_of_socket(family: AddressFamily, kind: SocketType) -> Kind {
         (AddressFamily::INET | AddressFamily::INET6, SocketType::STREAM) => Kind::Tcp,
         (AddressFamily::UNIX, SocketType::DGRAM) => Kind::UnixDatagrams,
         _ => Kind::Other,
+    }
+}
+
+pub(super) fn family(address: &SocketAddr) -> AddressFamily {
+    match address {
+        SocketAddr::V4(_) => AddressFamily::INET,
+        SocketAddr::V6(_) => AddressFamily::INET6,
     }
 }
 

@@ -1,14 +1,14 @@
 //! UDP: datagrams.
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use rustix::net::addr::SocketAddrArg;
 use rustix::net::{SocketAddrAny, SocketType, sockopt};
 
+use super::addresses::ToSocketAddrs;
 use super::face;
-use super::socket::Socket;
-use super::tcp::{family, first_of};
+use super::socket::{Socket, family};
 
 /// Sends and receives datagrams; as [`std::net::UdpSocket`].
 ///
@@ -54,13 +54,13 @@ pub struct UdpSocket {
 }
 
 impl UdpSocket {
-    /// Takes the first of the addresses that can be had. Of a name, the addresses are looked up on this thread.
+    /// Takes the first of the addresses that can be had. Of a name, the addresses are [looked up](crate::net::lookup_host).
     ///
     /// # Errors
     ///
     /// As the system has it, of the last address; `InvalidInput` if there is none.
     pub fn bind(address: impl ToSocketAddrs) -> io::Result<UdpSocket> {
-        first_of(address, |address| {
+        address.to_addresses()?.first_that(|address| {
             let socket = Socket::open(family(address), SocketType::DGRAM, false)?;
             socket.bind(address)?;
             Ok(UdpSocket { socket })
@@ -68,15 +68,15 @@ impl UdpSocket {
     }
 
     /// Sends to one address from now on, and receives from nobody else: for [`send`](UdpSocket::send) and
-    /// [`recv`](UdpSocket::recv). Nothing is sent by it, and it does not wait. Of a name, the addresses are looked up on
-    /// this thread.
+    /// [`recv`](UdpSocket::recv). Nothing is sent by it, and it does not wait. Of a name, the addresses are
+    /// [looked up](crate::net::lookup_host).
     ///
     /// # Errors
     ///
     /// As the system has it, of the last address; `InvalidInput` if there is none. Whether anybody is there is not known:
     /// a later call tells, if the other side does.
     pub fn connect(&self, address: impl ToSocketAddrs) -> io::Result<()> {
-        first_of(address, |address| self.socket.begin_connect(address))
+        address.to_addresses()?.first_that(|address| self.socket.begin_connect(address))
     }
 
     /// Waits for a datagram, from whomever. What is longer than the buffer is cut.
@@ -112,8 +112,8 @@ impl UdpSocket {
         from(self.socket.recv_from(buffer, true)?)
     }
 
-    /// Sends a datagram to the first of the addresses; how long it was. Of a name, the addresses are looked up on this
-    /// thread. It waits only while the system has no room.
+    /// Sends a datagram to the first of the addresses; how long it was. Of a name, the addresses are
+    /// [looked up](crate::net::lookup_host). It waits only while the system has no room.
     ///
     /// # Cancellation
     ///
@@ -130,9 +130,7 @@ impl UdpSocket {
     #[track_caller]
     #[doc(alias = "sock_sendto")]
     pub fn send_to(&self, datagram: &[u8], address: impl ToSocketAddrs) -> io::Result<usize> {
-        let Some(address) = address.to_socket_addrs()?.next() else {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "there is no address to send to"));
-        };
+        let address = address.to_addresses()?.first()?;
         self.socket.send_to(datagram, &address.as_any())
     }
 

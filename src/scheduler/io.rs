@@ -22,8 +22,8 @@ use super::record::Record;
 use super::why::Why;
 use crate::driver::operation::{self, Attempt};
 pub(crate) use crate::driver::operation::{Kind, Message, Operation};
-pub(crate) use crate::driver::{Direction, busy};
 use crate::driver::{Blocked, Completion, Descriptor, Key, Submitted, Taken};
+pub(crate) use crate::driver::{Direction, busy};
 use crate::report;
 
 /// A descriptor that operations are performed on. It does not own it, and belongs to no scheduler: whichever it is used under

@@ -11,6 +11,7 @@ mod cells;
 mod chance;
 mod core;
 mod cross;
+mod descriptor;
 mod door;
 mod frame;
 mod handle;

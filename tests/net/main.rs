@@ -2,7 +2,9 @@
 //!
 //! Each driver runs all of it: `ROPEWALK_DRIVER=epoll` or `uring`.
 
+mod arms;
 mod async_fd;
+mod connect;
 mod copy_fd;
 mod copying;
 mod drivers;
@@ -12,12 +14,15 @@ mod lines;
 #[path = "../it/log.rs"]
 #[allow(dead_code)]
 mod log;
+mod lookup;
 mod pipes;
 mod programs;
+mod ring;
 mod serve;
 mod simulated;
 mod std_io;
 mod tcp;
+mod tcp_options;
 mod torture;
 mod udp;
 mod unix;

@@ -12,14 +12,14 @@ use std::time::Duration;
 use ropewalk::net::{TcpListener, TcpStream};
 use ropewalk::{Cancelled, RunError, Runtime, lowlevel, task, time};
 
-fn listen() -> (TcpListener, SocketAddr) {
+pub(crate) fn listen() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     (listener, address)
 }
 
 /// The two ends of a connection.
-fn pair() -> (TcpStream, TcpStream) {
+pub(crate) fn pair() -> (TcpStream, TcpStream) {
     let (listener, address) = listen();
     task::scope(|s| {
         let accepted = s.spawn(|| listener.accept().unwrap().0);
@@ -333,7 +333,7 @@ fn a_message_wakes_a_loop_that_waits_for_sockets_alone() {
         let remote = lowlevel::remote();
         thread::spawn(move || {
             thread::sleep(Duration::from_millis(10));
-            remote.post(|| drop(READING.take().unwrap().cancel())).unwrap();
+            remote.post(|| assert!(READING.take().unwrap().cancel())).unwrap();
         });
         assert!(reading.join().unwrap());
     });

@@ -58,7 +58,8 @@ impl Socket {
     /// This is another runtime, or none.
     fn world(&self) -> io::Result<Rc<World>> {
         World::current().filter(|world| world.number() == self.world).ok_or_else(|| {
-            let what = "this socket is of a simulated network, and can be used only in the runtime that has it";
+            let what =
+                "this socket is of a simulated network, and can be used only in the runtime that has it";
             io::Error::new(io::ErrorKind::NotConnected, what)
         })
     }
@@ -85,9 +86,9 @@ impl Socket {
     }
 
     /// Others who say so may be bound to the same address.
-    pub(super) fn share_address(&self, is_shared: bool) -> io::Result<()> {
+    pub(super) fn share_address(&self) -> io::Result<()> {
         self.now(|state| {
-            state.endpoint(self.id)?.is_shared = is_shared;
+            state.endpoint(self.id)?.is_shared = true;
             Ok(())
         })
     }
@@ -148,7 +149,8 @@ impl Socket {
     #[track_caller]
     pub(super) fn send(&self, bytes: &[u8]) -> io::Result<usize> {
         if self.kind == SocketType::DGRAM {
-            return self.call(Direction::Write, "send", |state| Some(state.send_datagram(self.id, bytes, None)));
+            return self
+                .call(Direction::Write, "send", |state| Some(state.send_datagram(self.id, bytes, None)));
         }
         self.call(Direction::Write, "send", |state| state.try_send(self.id, bytes))
     }
@@ -232,7 +234,8 @@ impl Socket {
 
     fn make_stand_in(&self) -> OwnedFd {
         let opened = rustix::net::socket(self.family, self.kind, None);
-        let opened = opened.or_else(|_| rustix::fs::open("/dev/null", rustix::fs::OFlags::RDWR, rustix::fs::Mode::empty()));
+        let opened = opened
+            .or_else(|_| rustix::fs::open("/dev/null", rustix::fs::OFlags::RDWR, rustix::fs::Mode::empty()));
         // As where std has no descriptor left for what cannot fail.
         opened.unwrap_or_else(|error| panic!("no descriptor for a simulated socket: {error}"))
     }
@@ -269,7 +272,7 @@ pub(crate) type Place = ByTicket<Waits>;
 
 /// Tasks that wait for a socket in one direction.
 #[derive(Clone)]
-pub(crate) struct Waits {
+pub struct Waits {
     world: Rc<World>,
     id: u64,
     direction: Direction,

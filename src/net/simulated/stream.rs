@@ -237,7 +237,12 @@ impl State {
     }
 
     /// Takes bytes that have come, or looks at them; `None` if there are none yet.
-    pub(super) fn try_recv(&mut self, id: u64, buffer: &mut [u8], peek: bool) -> Option<Result<usize, Errno>> {
+    pub(super) fn try_recv(
+        &mut self,
+        id: u64,
+        buffer: &mut [u8],
+        peek: bool,
+    ) -> Option<Result<usize, Errno>> {
         let (is_short, window) = (self.settings.short_reads, self.settings.window);
         let endpoint = match self.endpoint(id) {
             Ok(endpoint) => endpoint,
@@ -362,7 +367,9 @@ impl State {
 
     /// Whoever waits to be accepted gets a reset.
     fn abandon_listener(&mut self, id: u64) {
-        let Some(Endpoint { kind: Kind::Listener(listener), .. }) = self.endpoints.get_mut(&id) else { return };
+        let Some(Endpoint { kind: Kind::Listener(listener), .. }) = self.endpoints.get_mut(&id) else {
+            return;
+        };
         for waiting in std::mem::take(&mut listener.queue) {
             self.abandon_stream(waiting);
             self.remove(waiting);
@@ -381,7 +388,9 @@ impl State {
 
     pub(super) fn reset_connections(&mut self, link: Link) -> usize {
         let is_between = |endpoint: &Endpoint| match &endpoint.kind {
-            Kind::Stream(stream) => stream.is_open() && Link::between(endpoint.host, stream.peer_host) == link,
+            Kind::Stream(stream) => {
+                stream.is_open() && Link::between(endpoint.host, stream.peer_host) == link
+            }
             _ => false,
         };
         let ids: Vec<u64> =
@@ -622,7 +631,8 @@ impl State {
         if let Some(client) = self.stream_of(id) {
             client.other = Some(server);
         }
-        let limit = self.later(time::now() + HALF_OPEN, Event::Forget(server));
+        let there_and_back = 2 * self.longest_latency(segment.link);
+        let limit = self.later(time::now() + HALF_OPEN + there_and_back, Event::Forget(server));
         if let Some(stream) = self.stream_of(server) {
             stream.limit = Some(limit);
         }

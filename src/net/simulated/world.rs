@@ -583,7 +583,8 @@ impl State {
     fn crash(&mut self, host: HostId) {
         // What it would have sent again and again nobody sends.
         self.held.retain(|segment| segment.sender != host);
-        let ids: Vec<u64> = self.endpoints.iter().filter(|(_, one)| one.host == host).map(|(id, _)| *id).collect();
+        let ids: Vec<u64> =
+            self.endpoints.iter().filter(|(_, one)| one.host == host).map(|(id, _)| *id).collect();
         for id in ids {
             self.abandon_stream(id);
             let Some(endpoint) = self.remove(id) else { continue };

@@ -13,8 +13,8 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
 use super::address;
 use super::stream::UnixStream;
 use crate::net::face;
+use crate::net::socket::BACKLOG;
 use crate::net::socket::Socket;
-use crate::net::tcp::BACKLOG;
 
 /// Waits for connections of this machine; as [`std::os::unix::net::UnixListener`].
 ///
