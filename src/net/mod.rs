@@ -48,6 +48,7 @@ mod face;
 mod lookup;
 mod readiness;
 mod serve;
+pub(crate) mod simulated;
 mod socket;
 mod tcp;
 mod udp;

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::io;
 
-use super::socket::Socket;
-use crate::scheduler::io::{AtDescriptor, Direction};
+use super::socket::{AtSocket, Socket, into_woken};
+use crate::scheduler::io::Direction;
 use crate::scheduler::lowlevel::Arm;
 
 /// An arm that waits until a call on a socket would not: see [`TcpStream::readable`](super::TcpStream::readable).
@@ -46,7 +46,7 @@ impl<'a> Readiness<'a> {
 
 impl Arm for Readiness<'_> {
     type Output = io::Result<()>;
-    type Place = AtDescriptor;
+    type Place = AtSocket;
 
     fn try_now(&mut self) -> Option<io::Result<()>> {
         match self.socket.is_ready(self.direction) {
@@ -55,12 +55,12 @@ impl Arm for Readiness<'_> {
         }
     }
 
-    fn place(&mut self) -> AtDescriptor {
+    fn place(&mut self) -> AtSocket {
         self.socket.place(self.direction)
     }
 
-    fn end(&mut self, place: AtDescriptor) -> Option<io::Result<()>> {
-        match place.into_woken()? {
+    fn end(&mut self, place: AtSocket) -> Option<io::Result<()>> {
+        match into_woken(place)? {
             // It may have been woken for something else.
             Ok(()) => self.try_now(),
             Err(error) => Some(Err(error)),

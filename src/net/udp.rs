@@ -66,7 +66,7 @@ impl UdpSocket {
     pub fn bind(address: impl ToSocketAddrs) -> io::Result<UdpSocket> {
         address.to_addresses()?.first_that(|address| {
             let socket = Socket::open(family(address), SocketType::DGRAM, false)?;
-            rustix::net::bind(&socket, address)?;
+            socket.bind(address)?;
             Ok(UdpSocket { socket })
         })
     }
@@ -81,7 +81,7 @@ impl UdpSocket {
     /// a later call tells, if the other side does.
     #[track_caller]
     pub fn connect(&self, address: impl ToSocketAddrs) -> io::Result<()> {
-        address.to_addresses()?.first_that(|address| Ok(rustix::net::connect(&self.socket, address)?))
+        address.to_addresses()?.first_that(|address| self.socket.begin_connect(address))
     }
 
     /// Waits for a datagram, from whomever. What is longer than the buffer is cut.

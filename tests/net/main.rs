@@ -20,6 +20,7 @@ mod pipes;
 mod programs;
 mod ring;
 mod serve;
+mod simulated;
 mod std_io;
 mod tcp;
 mod tcp_options;

@@ -11,8 +11,8 @@ use rustix::net::{SocketAddrAny, SocketType, sockopt};
 use super::TcpStream;
 use crate::net::addresses::ToSocketAddrs;
 use crate::net::face;
-use crate::net::socket::{BACKLOG, Socket, family};
-use crate::scheduler::io::{AtDescriptor, Direction};
+use crate::net::socket::{AtSocket, BACKLOG, Socket, family, into_woken};
+use crate::scheduler::io::Direction;
 use crate::scheduler::lowlevel::Arm;
 
 /// Waits for connections; as [`std::net::TcpListener`].
@@ -191,9 +191,9 @@ impl TcpListener {
     }
 }
 
-fn accepted((fd, address): (OwnedFd, Option<SocketAddrAny>)) -> io::Result<(TcpStream, SocketAddr)> {
+fn accepted((socket, address): (Socket, Option<SocketAddrAny>)) -> io::Result<(TcpStream, SocketAddr)> {
     let address = address.ok_or_else(|| io::Error::other("a connection without an address"))?;
-    Ok((TcpStream::new(Socket::new(fd)), SocketAddr::try_from(address)?))
+    Ok((TcpStream::new(socket), SocketAddr::try_from(address)?))
 }
 
 /// How to listen, for more than [`TcpListener::bind`] does.
@@ -281,9 +281,9 @@ impl ListenOptions {
 
     fn bind_to(&self, address: &SocketAddr) -> io::Result<TcpListener> {
         let socket = Socket::open(family(address), SocketType::STREAM, true)?;
-        sockopt::set_socket_reuseaddr(&socket, self.reuse_address)?;
+        socket.set_reuse_address(self.reuse_address)?;
         if self.reuse_port {
-            set_reuse_port(&socket)?;
+            socket.share_address()?;
         }
         if let (Some(only), SocketAddr::V6(_)) = (self.only_v6, address) {
             sockopt::set_ipv6_v6only(&socket, only)?;
@@ -294,8 +294,8 @@ impl ListenOptions {
         if let Some(bytes) = self.send_buffer_size {
             sockopt::set_socket_send_buffer_size(&socket, bytes)?;
         }
-        rustix::net::bind(&socket, address)?;
-        rustix::net::listen(&socket, self.backlog)?;
+        socket.bind(address)?;
+        socket.listen(self.backlog)?;
         Ok(TcpListener { socket })
     }
 }
@@ -304,16 +304,6 @@ impl Default for ListenOptions {
     fn default() -> ListenOptions {
         ListenOptions::new()
     }
-}
-
-#[cfg(not(any(target_os = "solaris", target_os = "illumos")))]
-fn set_reuse_port(socket: &Socket) -> io::Result<()> {
-    Ok(sockopt::set_socket_reuseport(socket, true)?)
-}
-
-#[cfg(any(target_os = "solaris", target_os = "illumos"))]
-fn set_reuse_port(_: &Socket) -> io::Result<()> {
-    Err(io::Error::new(io::ErrorKind::Unsupported, "this system does not share ports"))
 }
 
 /// An arm that accepts a connection: see [`TcpListener::accepting`].
@@ -325,18 +315,18 @@ pub struct Accepting<'a> {
 
 impl Arm for Accepting<'_> {
     type Output = io::Result<(TcpStream, SocketAddr)>;
-    type Place = AtDescriptor;
+    type Place = AtSocket;
 
     fn try_now(&mut self) -> Option<Self::Output> {
         Some(self.listener.socket.try_accept()?.and_then(accepted))
     }
 
-    fn place(&mut self) -> AtDescriptor {
+    fn place(&mut self) -> AtSocket {
         self.listener.socket.place(Direction::Read)
     }
 
-    fn end(&mut self, place: AtDescriptor) -> Option<Self::Output> {
-        match place.into_woken()? {
+    fn end(&mut self, place: AtSocket) -> Option<Self::Output> {
+        match into_woken(place)? {
             // Somebody else may have been faster, or the connection is gone again.
             Ok(()) => self.try_now(),
             Err(error) => Some(Err(error)),

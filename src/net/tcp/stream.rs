@@ -206,7 +206,7 @@ impl TcpStream {
     ///
     /// As the system has it.
     pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
-        Ok(sockopt::set_socket_linger(&self.socket, linger)?)
+        self.socket.set_linger(linger)
     }
 
     /// See [`set_linger`](TcpStream::set_linger).

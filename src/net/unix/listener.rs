@@ -15,8 +15,8 @@ use super::address;
 use super::stream::UnixStream;
 use crate::net::face;
 
-use crate::net::socket::{BACKLOG, Socket};
-use crate::scheduler::io::{AtDescriptor, Direction};
+use crate::net::socket::{AtSocket, BACKLOG, Socket, into_woken};
+use crate::scheduler::io::Direction;
 use crate::scheduler::lowlevel::Arm;
 
 /// Waits for connections of this machine; as [`std::os::unix::net::UnixListener`].
@@ -196,8 +196,8 @@ impl UnixListener {
     }
 }
 
-fn accepted((fd, address): (OwnedFd, Option<SocketAddrAny>)) -> io::Result<(UnixStream, SocketAddr)> {
-    Ok((UnixStream::from_socket(Socket::other(fd)), address::of_sender(address)?))
+fn accepted((socket, address): (Socket, Option<SocketAddrAny>)) -> io::Result<(UnixStream, SocketAddr)> {
+    Ok((UnixStream::from_socket(socket), address::of_sender(address)?))
 }
 
 /// An arm that accepts a connection: see [`UnixListener::accepting`].
@@ -209,18 +209,18 @@ pub struct UnixAccepting<'a> {
 
 impl Arm for UnixAccepting<'_> {
     type Output = io::Result<(UnixStream, SocketAddr)>;
-    type Place = AtDescriptor;
+    type Place = AtSocket;
 
     fn try_now(&mut self) -> Option<Self::Output> {
         Some(self.listener.socket.try_accept()?.and_then(accepted))
     }
 
-    fn place(&mut self) -> AtDescriptor {
+    fn place(&mut self) -> AtSocket {
         self.listener.socket.place(Direction::Read)
     }
 
-    fn end(&mut self, place: AtDescriptor) -> Option<Self::Output> {
-        match place.into_woken()? {
+    fn end(&mut self, place: AtSocket) -> Option<Self::Output> {
+        match into_woken(place)? {
             // Somebody else may have been faster.
             Ok(()) => self.try_now(),
             Err(error) => Some(Err(error)),
