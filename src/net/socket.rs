@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketAddrAny, SocketFlags, SocketType, sockopt};
+use rustix::net::{
+    AddressFamily, SendAncillaryBuffer, SendFlags, SocketAddrAny, SocketFlags, SocketType, sockopt,
+};
 
 use crate::error::Cancelled;
 use crate::scheduler::io::{self as scheduled, AtDescriptor, Direction, Kind, Message, Operation, Source};
@@ -55,6 +57,11 @@ impl Socket {
     /// A TCP connection that is there.
     pub(super) fn new(fd: OwnedFd) -> Socket {
         Socket { kind: Kind::Tcp, ..Socket::other(fd) }
+    }
+
+    /// One that this listener has accepted.
+    pub(super) fn accepted(&self, fd: OwnedFd) -> Socket {
+        Socket { kind: self.kind, ..Socket::other(fd) }
     }
 
     /// One of another kind that is there.
@@ -118,7 +125,12 @@ impl Socket {
     #[inline]
     #[track_caller]
     pub(super) fn send(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.perform("send", Operation::Send { bytes })
+        match self.kind {
+            Kind::Tcp | Kind::UnixStream => self.perform("send", Operation::Send { bytes }),
+            Kind::UnixDatagrams | Kind::Other => {
+                self.call(Direction::Write, "send", |fd| rustix::net::send(fd, bytes, AT_ONCE))
+            }
+        }
     }
 
     #[track_caller]
@@ -129,8 +141,15 @@ impl Socket {
 
     #[track_caller]
     pub(super) fn send_vectored(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
-        let mut message = Message::send(buffers, None);
-        self.perform("send", Operation::SendMessage { message: &mut message })
+        match self.kind {
+            Kind::Tcp | Kind::UnixStream => {
+                let mut message = Message::send(buffers);
+                self.perform("send", Operation::SendMessage { message: &mut message })
+            }
+            Kind::UnixDatagrams | Kind::Other => self.call(Direction::Write, "send", |fd| {
+                rustix::net::sendmsg(fd, buffers, &mut SendAncillaryBuffer::default(), AT_ONCE)
+            }),
+        }
     }
 
     /// A datagram, and where it came from, if that has an address.
@@ -149,15 +168,13 @@ impl Socket {
 
     #[track_caller]
     pub(super) fn send_to(&self, bytes: &[u8], to: &SocketAddrAny) -> io::Result<usize> {
-        let buffers = [IoSlice::new(bytes)];
-        let mut message = Message::send(&buffers, Some(to));
-        self.perform("send", Operation::SendMessage { message: &mut message })
+        self.call(Direction::Write, "send", |fd| rustix::net::sendto(fd, bytes, AT_ONCE, to))
     }
 
     /// The next connection, of which nobody knows yet; the peer's address, if it has one.
     #[track_caller]
     pub(super) fn accept(&self) -> io::Result<(OwnedFd, Option<SocketAddrAny>)> {
-        self.call(Direction::Read, "accept", |fd| accept(fd))
+        self.call(Direction::Read, "accept", accept)
     }
 
     /// As [`accept`](Socket::accept), if one is there.
@@ -322,10 +339,18 @@ fn within<T>(timeout: Duration, code: impl FnOnce() -> io::Result<T>) -> io::Res
 fn kind_of_socket(family: AddressFamily, kind: SocketType) -> Kind {
     match (family, kind) {
         (AddressFamily::INET | AddressFamily::INET6, SocketType::STREAM) => Kind::Tcp,
+        (AddressFamily::UNIX, SocketType::STREAM) => Kind::UnixStream,
         (AddressFamily::UNIX, SocketType::DGRAM) => Kind::UnixDatagrams,
         _ => Kind::Other,
     }
 }
+
+/// No wait, and no signal when the other side has gone.
+#[cfg(not(any(target_os = "macos", target_os = "ios")))]
+pub(super) const AT_ONCE: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
+/// There the socket has an option for the second.
+#[cfg(any(target_os = "macos", target_os = "ios"))]
+pub(super) const AT_ONCE: SendFlags = SendFlags::DONTWAIT;
 
 fn kind_of(direction: Direction) -> sockopt::Timeout {
     match direction {

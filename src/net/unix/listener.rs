@@ -124,7 +124,14 @@ impl UnixListener {
     /// Outside of [`run`](crate::run).
     #[track_caller]
     pub fn accept(&self) -> io::Result<(UnixStream, SocketAddr)> {
-        accepted(self.socket.accept()?)
+        self.accepted(self.socket.accept()?)
+    }
+
+    fn accepted(
+        &self,
+        (fd, address): (OwnedFd, Option<SocketAddrAny>),
+    ) -> io::Result<(UnixStream, SocketAddr)> {
+        Ok((UnixStream::from_socket(self.socket.accepted(fd)), address::of_sender(address)?))
     }
 
     /// An arm that accepts a connection, for [`select`](crate::select::select).
@@ -196,10 +203,6 @@ impl UnixListener {
     }
 }
 
-fn accepted((fd, address): (OwnedFd, Option<SocketAddrAny>)) -> io::Result<(UnixStream, SocketAddr)> {
-    Ok((UnixStream::from_socket(Socket::other(fd)), address::of_sender(address)?))
-}
-
 /// An arm that accepts a connection: see [`UnixListener::accepting`].
 #[derive(Clone, Copy, Debug)]
 #[must_use = "nothing is accepted until it is selected"]
@@ -212,7 +215,7 @@ impl Arm for UnixAccepting<'_> {
     type Place = AtDescriptor;
 
     fn try_now(&mut self) -> Option<Self::Output> {
-        Some(self.listener.socket.try_accept()?.and_then(accepted))
+        Some(self.listener.socket.try_accept()?.and_then(|accepted| self.listener.accepted(accepted)))
     }
 
     fn place(&mut self) -> AtDescriptor {
