@@ -748,6 +748,39 @@ fn a_datagram_that_came_with_the_cancellation_is_returned_or_still_there() {
     });
 }
 
+/// What has found no room is sent whole when there is some.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_datagram_that_waited_for_room_arrives_whole() {
+    ropewalk::run(|| {
+        let directory = Directory::new();
+        let path = directory.join("receiver");
+        let receiver = UnixDatagram::bind(&path).unwrap();
+        for is_connected in [true, false] {
+            let sender = UnixDatagram::unbound().unwrap();
+            if is_connected {
+                sender.connect(&path).unwrap();
+            }
+            let send = |datagram: &[u8]| match is_connected {
+                true => sender.send(datagram),
+                false => sender.send_to(datagram, &path),
+            };
+            let mut queued = 0;
+            while time::timeout(Duration::from_millis(3), || send(b"filler")).is_ok() {
+                queued += 1;
+            }
+            task::scope(|s| {
+                let sending = s.spawn(|| send(b"whole").unwrap());
+                time::sleep(Duration::from_millis(1)).unwrap();
+                assert!(!sending.is_finished());
+                (0..queued).for_each(|_| assert_eq!(received(&receiver), b"filler"));
+                assert_eq!(received(&receiver), b"whole");
+                assert_eq!(sending.join().unwrap(), 5);
+            });
+        }
+    });
+}
+
 /// Numbered datagrams, in order, through calls that are cut short at random: none is lost, none comes twice, and nothing is
 /// written behind the end of one.
 fn torture(setup: &Setup, sends: impl Fn(&UnixDatagram, &Path, &[u8]) -> io::Result<usize>) {
