@@ -748,6 +748,51 @@ fn a_datagram_that_came_with_the_cancellation_is_returned_or_still_there() {
     });
 }
 
+/// As for TCP in `torture`, with what a Unix stream adds: reads that do not fill their buffers are followed by others.
+#[test]
+fn no_byte_of_a_stream_is_lost_nor_doubled_whatever_is_cancelled() {
+    for driver in [Driver::Epoll, Driver::Uring] {
+        Setup::new().driver(driver).explore(0..40, || {
+            let (left, right) = UnixStream::pair().unwrap();
+            let total = [500, 900_000][random(2)];
+            let byte_at = |position: usize| (position % 199) as u8;
+            task::scope(|s| {
+                s.spawn(move || {
+                    let mut sent = 0;
+                    while sent < total && task::checkpoint().is_ok() {
+                        let size = 1 + random([30, 300_000][random(2)]);
+                        let bytes: Vec<u8> = (sent..total.min(sent + size)).map(byte_at).collect();
+                        let (one, two) = bytes.split_at(random(bytes.len()));
+                        let written = cut_short(|| match random(2) {
+                            0 => (&left).write(&bytes),
+                            _ => (&left).write_vectored(&[IoSlice::new(one), IoSlice::new(two)]),
+                        });
+                        match written {
+                            Ok(count) => sent += count,
+                            Err(error) => assert!(Cancelled::is(&error), "{error}"),
+                        }
+                    }
+                });
+                let mut received = 0;
+                let mut buffer = vec![0xee; 70_000];
+                loop {
+                    let size = 1 + random([30, 60_000][random(2)]);
+                    match cut_short(|| (&right).read(&mut buffer[..size])) {
+                        Ok(0) => break assert_eq!(received, total),
+                        Ok(count) => {
+                            assert!(buffer[..count].iter().zip(received..).all(|(&b, at)| b == byte_at(at)));
+                            assert!(buffer[count..].iter().all(|&byte| byte == 0xee));
+                            buffer[..count].fill(0xee);
+                            received += count;
+                        }
+                        Err(error) => assert!(Cancelled::is(&error), "{error}"),
+                    }
+                }
+            });
+        });
+    }
+}
+
 /// What has found no room is sent whole when there is some.
 #[test]
 #[cfg(target_os = "linux")]
