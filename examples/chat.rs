@@ -13,19 +13,20 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::rc::Rc;
 
 use ropewalk::channel::broadcast::{LossyReceiver, LossySender, lossy};
+use ropewalk::io::LineReader;
 use ropewalk::net::{Server, TcpListener, TcpStream};
 use ropewalk::task;
 
 /// Lines that somebody can be behind before he misses some.
 const MEMORY: usize = 100;
 
-/// The longest line that is read, in bytes; what is longer counts as several.
-const LONGEST_LINE: u64 = 1024;
+/// The longest line that is read, in bytes. Who sends a longer one is sent away.
+const LONGEST_LINE: usize = 1024;
 
 /// Who is there, and what is said.
 struct Room {
@@ -74,7 +75,7 @@ impl Drop for Member<'_> {
 fn visit(room: &Room, stream: &TcpStream) -> io::Result<()> {
     // A line goes out when it is said, and not when the one before has arrived.
     stream.set_nodelay(true)?;
-    let mut lines = BufReader::new(stream);
+    let mut lines = LineReader::with_limit(LONGEST_LINE, stream);
     let member = loop {
         tell(stream, "What is your name?")?;
         let Some(name) = read_line(&mut lines)? else { return Ok(()) };
@@ -100,7 +101,7 @@ fn visit(room: &Room, stream: &TcpStream) -> io::Result<()> {
 }
 
 /// Passes on what the member says, until he has left.
-fn hear(lines: &mut BufReader<&TcpStream>, member: &Member<'_>) -> io::Result<()> {
+fn hear(lines: &mut LineReader<&TcpStream>, member: &Member<'_>) -> io::Result<()> {
     while let Some(text) = read_line(lines)? {
         if !text.is_empty() {
             member.room.say(&member.name, format!("{}: {text}", member.name));
@@ -125,13 +126,11 @@ fn tell(mut stream: &TcpStream, text: &str) -> io::Result<()> {
     stream.write_all(format!("{text}\r\n").as_bytes())
 }
 
-/// The next line without its end; `None` when there are no more.
-fn read_line(lines: &mut BufReader<&TcpStream>) -> io::Result<Option<String>> {
-    let mut line = Vec::new();
-    let taken = lines.take(LONGEST_LINE).read_until(b'\n', &mut line)?;
+/// The next line; `None` when there are no more.
+fn read_line(lines: &mut LineReader<&TcpStream>) -> io::Result<Option<String>> {
+    let line = lines.next_line()?;
     // Nothing that would move a cursor gets through.
-    let text = String::from_utf8_lossy(&line).replace(char::is_control, "");
-    Ok((taken > 0).then(|| text.trim().to_owned()))
+    Ok(line.map(|line| line.replace(char::is_control, "").trim().to_owned()))
 }
 
 fn serve(address: &str) -> io::Result<()> {

@@ -18,11 +18,6 @@ impl<T> Arena<T> {
         Arena { slots: Vec::new(), free: Vec::new() }
     }
 
-    /// How many things there are.
-    pub(crate) fn len(&self) -> usize {
-        self.slots.len() - self.free.len()
-    }
-
     /// Puts a thing in, and returns its number: the slot in the lower half, the generation in the upper.
     pub(crate) fn insert(&mut self, thing: T) -> u64 {
         let index = self.free.pop().unwrap_or_else(|| {

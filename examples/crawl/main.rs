@@ -5,7 +5,7 @@
 //! cargo run --release --example crawl http://example.com http://...     # Pages of the web, with tasks.
 //! ```
 //!
-//! Look at the three functions below: a task is written as a thread is, and reads as if nothing else were going on. The very
+//! Look at the first functions below: a task is written as a thread is, and reads as if nothing else were going on. The very
 //! same [`fetch`] runs on std's streams, which block the thread, and on ropewalk's, which park the task.
 //!
 //! The site is served by a thread of this process: see `site.rs`.
@@ -45,21 +45,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 type Way = fn(&[Url], &ProgressBar) -> io::Result<Vec<Page>>;
 
 fn one_after_another(urls: &[Url], bar: &ProgressBar) -> io::Result<Vec<Page>> {
-    urls.iter()
-        .map(|url| {
-            let stream = std::net::TcpStream::connect(url.address())?;
-            fetch(stream, url).inspect(|_| bar.inc(1))
-        })
-        .collect()
+    urls.iter().map(|url| fetch_blocking(url, bar)).collect()
 }
 
 fn a_thread_for_each(urls: &[Url], bar: &ProgressBar) -> io::Result<Vec<Page>> {
     thread::scope(|s| {
-        let fetch_one = |url: &Url| {
-            let stream = std::net::TcpStream::connect(url.address())?;
-            fetch(stream, url).inspect(|_| bar.inc(1))
-        };
-        let threads: Vec<_> = urls.iter().map(|url| s.spawn(move || fetch_one(url))).collect();
+        let threads: Vec<_> = urls.iter().map(|url| s.spawn(|| fetch_blocking(url, bar))).collect();
         threads.into_iter().map(|thread| thread.join().expect("it does not panic")).collect()
     })
 }
@@ -68,14 +59,20 @@ fn a_task_for_each(urls: &[Url], bar: &ProgressBar) -> io::Result<Vec<Page>> {
     // All tasks run on this thread. While one waits for its page, others have their turn.
     ropewalk::run(|| {
         task::scope(|s| {
-            let fetch_one = |url: &Url| {
-                let stream = net::TcpStream::connect(url.address())?;
-                fetch(stream, url).inspect(|_| bar.inc(1))
-            };
-            let tasks: Vec<_> = urls.iter().map(|url| s.spawn(move || fetch_one(url))).collect();
+            let tasks: Vec<_> = urls.iter().map(|url| s.spawn(|| fetch_parking(url, bar))).collect();
             tasks.into_iter().map(|task| task.join()?).collect()
         })
     })
+}
+
+fn fetch_blocking(url: &Url, bar: &ProgressBar) -> io::Result<Page> {
+    let stream = std::net::TcpStream::connect(url.address())?;
+    fetch(stream, url).inspect(|_| bar.inc(1))
+}
+
+fn fetch_parking(url: &Url, bar: &ProgressBar) -> io::Result<Page> {
+    let stream = ropewalk::net::TcpStream::connect(url.address())?;
+    fetch(stream, url).inspect(|_| bar.inc(1))
 }
 
 /// Fetches the pages of the site in all three ways, and compares.

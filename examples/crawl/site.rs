@@ -1,17 +1,18 @@
 //! A site whose pages take their time to answer, served by a thread of this process that has a runtime of its own.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use ropewalk::io::LineReader;
 use ropewalk::net::{self, TcpListener, TcpStream};
 use ropewalk::time;
 use rustix::time::ClockId;
 
-/// The longest head of a request that is read.
-const LONGEST_REQUEST: u64 = 16 << 10;
+/// The longest line of a request that is read, in bytes.
+const LONGEST_LINE: usize = 8 << 10;
 
 const FIBRES: [&str; 8] = ["Abaca", "Coir", "Cotton", "Flax", "Hemp", "Jute", "Manila", "Sisal"];
 
@@ -36,11 +37,11 @@ pub(crate) fn start(pages: usize, delay: Duration) -> io::Result<SocketAddr> {
 
 /// Answers one request: the whole server. It runs in a task for each connection.
 fn answer(mut stream: &TcpStream, pages: usize, delay: Duration) -> io::Result<()> {
-    let mut lines = BufReader::new(stream.take(LONGEST_REQUEST)).lines();
+    let mut lines = LineReader::with_limit(LONGEST_LINE, stream);
     // GET /page/7 HTTP/1.1
-    let Some(request) = lines.next().transpose()? else { return Ok(()) };
-    // What else the client says of itself ends with an empty line.
-    while lines.next().transpose()?.is_some_and(|header| !header.is_empty()) {}
+    let Some(request) = lines.next_line()?.map(str::to_owned) else { return Ok(()) };
+    // What else the client has to say ends with an empty line.
+    while lines.next_line()?.is_some_and(|header| !header.is_empty()) {}
     time::sleep(delay)?;
 
     let path = request.split(' ').nth(1).unwrap_or_default();

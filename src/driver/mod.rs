@@ -88,7 +88,7 @@ pub(crate) enum Taken {
 
 /// That another task waits in that direction of a descriptor.
 #[cold]
-fn busy(direction: Direction) -> io::Error {
+pub(crate) fn busy(direction: Direction) -> io::Error {
     let what = match direction {
         Direction::Read => "read from",
         Direction::Write => "write to",

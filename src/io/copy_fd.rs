@@ -6,11 +6,13 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::FileType;
+#[cfg(target_os = "linux")]
 use rustix::io::Errno;
 
 use super::copy::Copied;
 use super::descriptor::Async;
 use crate::scheduler::io::{Direction, is_ready};
+#[cfg(target_os = "linux")]
 use crate::scheduler::lowlevel;
 
 /// What is moved at a time: what a pipe has room for, unless it was given more.
@@ -97,6 +99,7 @@ struct Ends {
 /// How far a way of copying has led.
 #[derive(PartialEq)]
 enum Way {
+    #[cfg(target_os = "linux")]
     ToTheEnd,
     /// The system does not do that with these descriptors: what is left is copied by hand.
     Refused,
@@ -118,10 +121,10 @@ impl Ends {
 
     #[track_caller]
     fn copy(&self, copied: &mut Copied) -> io::Result<()> {
-        match self.copy_inside(copied)? {
-            Way::ToTheEnd => Ok(()),
-            Way::Refused => self.copy_by_hand(copied),
+        if self.copy_inside(copied)? == Way::Refused {
+            self.copy_by_hand(copied)?;
         }
+        Ok(())
     }
 
     #[cfg(not(target_os = "linux"))]

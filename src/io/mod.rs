@@ -82,8 +82,8 @@
 //! | `loop.sendfile`, `sock_sendfile` | [`copy_fd`] |
 //! | two tasks read from one stream: `RuntimeError` | the same, of the kind `ResourceBusy`; with halves it does not compile |
 //!
-//! [`TcpStream::connect`]: ../net/struct.TcpStream.html#method.connect
-//! [`TcpListener`]: ../net/struct.TcpListener.html
+//! [`TcpStream::connect`]: crate::net::TcpStream::connect
+//! [`TcpListener`]: crate::net::TcpListener
 
 mod close_write;
 mod copy;

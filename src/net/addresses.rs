@@ -98,13 +98,27 @@ impl Addresses {
         Addresses { kind: Kind::FoundBy(Box::new(find)) }
     }
 
-    /// The first of them, if there is any; looked up if it is not known.
+    /// The first of them.
     #[track_caller]
-    pub(super) fn first(self) -> io::Result<Option<SocketAddr>> {
+    pub(super) fn first(self) -> io::Result<SocketAddr> {
         match self.kind {
-            Kind::One(address) => Ok(Some(address)),
-            _ => Ok(self.resolve()?.addresses.first().copied()),
+            // Not by way of the heap: this is done for each datagram.
+            Kind::One(address) => Ok(address),
+            _ => self.resolve()?.addresses.into_iter().next().ok_or_else(no_address),
         }
+    }
+
+    /// Does something with each, until it works; the error of the last.
+    #[track_caller]
+    pub(super) fn first_that<T>(self, mut works: impl FnMut(&SocketAddr) -> io::Result<T>) -> io::Result<T> {
+        let mut last = None;
+        for address in self.resolve()?.addresses {
+            match works(&address) {
+                Ok(value) => return Ok(value),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.unwrap_or_else(no_address))
     }
 
     /// Looks up what is not known.
@@ -126,22 +140,6 @@ impl Addresses {
     }
 }
 
-/// The first address that `what` works for; the error of the last.
-#[track_caller]
-pub(super) fn first_of<T>(
-    addresses: impl ToSocketAddrs,
-    mut what: impl FnMut(&SocketAddr) -> io::Result<T>,
-) -> io::Result<T> {
-    let mut last = None;
-    for address in addresses.to_addresses()?.resolve()?.addresses {
-        match what(&address) {
-            Ok(value) => return Ok(value),
-            Err(error) => last = Some(error),
-        }
-    }
-    Err(last.unwrap_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "there is no address to try")))
-}
-
 impl From<SocketAddr> for Addresses {
     fn from(address: SocketAddr) -> Addresses {
         Addresses { kind: Kind::One(address) }
@@ -157,7 +155,7 @@ impl FromIterator<SocketAddr> for Addresses {
 impl fmt::Debug for Addresses {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
-            Kind::One(address) => f.debug_tuple("Addresses").field(&[address]).finish(),
+            Kind::One(address) => f.debug_tuple("Addresses").field(address).finish(),
             Kind::Known(addresses) => f.debug_tuple("Addresses").field(addresses).finish(),
             Kind::Named { host, port } => write!(f, "Addresses({host:?}, {port})"),
             Kind::FoundBy(_) => f.write_str("Addresses(to be found)"),
@@ -181,6 +179,10 @@ impl<T: std::net::ToSocketAddrs + Clone + Send + 'static> ToSocketAddrs for OnTh
         let addresses = self.0.clone();
         Ok(Addresses::found_by(move || Ok(addresses.to_socket_addrs()?.collect())))
     }
+}
+
+fn no_address() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "there is no address to try")
 }
 
 macro_rules! known {

@@ -123,6 +123,8 @@ macro_rules! as_std {
         impl From<$type> for $std {
             /// Gives the socket to std: its calls block the thread.
             fn from(socket: $type) -> $std {
+                // Somebody may have set it not to, `copy_fd` for one. It fails for what is no socket, as all its calls will.
+                let _ = socket.socket.set_nonblocking(false);
                 std::os::fd::OwnedFd::from(socket).into()
             }
         }

@@ -25,10 +25,22 @@
 //! # .map_err(|error: io::Error| panic!("{error}")).unwrap();
 //! ```
 //!
+//! # Names
+//!
+//! Whatever takes an address takes a name too: see [`ToSocketAddrs`]. Other threads look it up, while the task parks:
+//! [`lookup_host`]. A connection goes to the first of several addresses that answers, and an error tells of each:
+//! [`ConnectOptions`], [`ConnectError`].
+//!
+//! # Several things at once
+//!
+//! [`TcpListener::accepting`], [`TcpStream::readable`] and the like are arms of a [`select`](crate::select::select). For
+//! descriptors that are not this library's there are [`lowlevel::wait_readable`](crate::lowlevel::wait_readable) and its
+//! siblings.
+//!
 //! # Cancellation
 //!
-//! In a cancelled scope every wait fails with [`Cancelled`](crate::Cancelled) inside of an [`io::Error`]. What was accepted or
-//! received is returned, cancelled or not: nothing is lost.
+//! In a cancelled scope every wait fails with [`Cancelled`](crate::Cancelled) inside of an [`io::Error`](std::io::Error). What was
+//! accepted or received is returned, cancelled or not: nothing is lost.
 
 mod addresses;
 mod close_write;
@@ -36,6 +48,7 @@ mod face;
 mod lookup;
 mod readiness;
 mod serve;
+pub(crate) mod simulated;
 mod socket;
 mod tcp;
 mod udp;

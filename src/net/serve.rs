@@ -12,6 +12,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::net as unix;
 use std::panic::{self, AssertUnwindSafe};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -87,10 +88,10 @@ impl Listener for TcpListener {
 
 impl Listener for UnixListener {
     type Stream = UnixStream;
-    type Peer = std::os::unix::net::SocketAddr;
+    type Peer = unix::SocketAddr;
 
     #[track_caller]
-    fn accept(&self) -> io::Result<(UnixStream, std::os::unix::net::SocketAddr)> {
+    fn accept(&self) -> io::Result<(UnixStream, unix::SocketAddr)> {
         UnixListener::accept(self)
     }
 }

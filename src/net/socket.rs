@@ -1,10 +1,11 @@
-//! A descriptor of a socket, and the system calls on it that may wait.
+//! A descriptor of a socket, and the system calls on it that may wait. Or what stands for one in a simulated network.
 //!
 //! Sockets are blocking, as std's are, and each call says that it does not want to wait; but for listeners, since accepting has
 //! no such flag.
 
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -14,18 +15,44 @@ use rustix::net::{
     AddressFamily, SendAncillaryBuffer, SendFlags, SocketAddrAny, SocketFlags, SocketType, sockopt,
 };
 
+use super::simulated;
 use crate::error::Cancelled;
 use crate::scheduler::io::{self as scheduled, AtDescriptor, Direction, Kind, Message, Operation, Source};
 use crate::time;
 
+/// Connections that wait to be accepted: what std takes.
+pub(super) const BACKLOG: i32 = 4096;
+
 /// Any socket.
 pub(super) struct Socket {
-    // Dropped first: a scheduler forgets a descriptor before it is closed.
-    source: Source,
-    fd: OwnedFd,
+    end: End,
     kind: Kind,
     read_timeout: Timeout,
     write_timeout: Timeout,
+}
+
+/// Whose it is.
+enum End {
+    System(Descriptor),
+    Simulated(Box<simulated::Socket>),
+}
+
+/// The system's.
+struct Descriptor {
+    // Dropped first: a scheduler forgets a descriptor before it is closed.
+    source: Source,
+    fd: OwnedFd,
+}
+
+/// Where an arm waits: at a descriptor, or for what stands for one.
+pub(crate) type AtSocket = (Option<AtDescriptor>, Option<simulated::Place>);
+
+/// Whether the wait ended there: `None` if not.
+pub(super) fn into_woken(place: AtSocket) -> Option<io::Result<()>> {
+    match place {
+        (Some(descriptor), _) => descriptor.into_woken(),
+        (None, simulated) => simulated?.into_value().map(Ok),
+    }
 }
 
 /// How long a call may wait, in nanoseconds; none if that is 0.
@@ -47,29 +74,43 @@ impl Timeout {
 }
 
 impl Socket {
-    /// A new one, which is not inherited by children.
+    /// A new one, which is not inherited by children. In a runtime with a simulated network it belongs to that, if it is of the
+    /// sort that goes over networks.
     pub(super) fn open(family: AddressFamily, kind: SocketType, nonblocking: bool) -> io::Result<Socket> {
+        if let Some(simulated) = simulated::Socket::open(family, kind) {
+            return Ok(Socket::simulated(simulated));
+        }
         let mut socket = Socket::other(open(family, kind, nonblocking)?);
         socket.kind = kind_of_socket(family, kind);
         Ok(socket)
     }
 
-    /// A TCP connection that is there.
-    pub(super) fn new(fd: OwnedFd) -> Socket {
-        Socket { kind: Kind::Tcp, ..Socket::other(fd) }
-    }
-
-    /// One that this listener has accepted.
-    pub(super) fn accepted(&self, fd: OwnedFd) -> Socket {
-        Socket { kind: self.kind, ..Socket::other(fd) }
-    }
-
-    /// One of another kind that is there.
+    /// One that is there, of which no more is known.
     pub(super) fn other(fd: OwnedFd) -> Socket {
         let source = Source::new(fd.as_raw_fd());
+        Socket::at(End::System(Descriptor { source, fd }))
+    }
+
+    fn simulated(simulated: simulated::Socket) -> Socket {
+        Socket::at(End::Simulated(Box::new(simulated)))
+    }
+
+    fn at(end: End) -> Socket {
         let timeouts = || Timeout(AtomicU64::new(0));
-        let (read_timeout, write_timeout) = (timeouts(), timeouts());
-        Socket { source, fd, kind: Kind::Other, read_timeout, write_timeout }
+        Socket { end, kind: Kind::Other, read_timeout: timeouts(), write_timeout: timeouts() }
+    }
+
+    /// The source of what the system does.
+    ///
+    /// # Errors
+    ///
+    /// It is simulated, and whoever calls does not know that.
+    #[inline]
+    fn source(&self) -> io::Result<&Source> {
+        match &self.end {
+            End::System(descriptor) => Ok(&descriptor.source),
+            End::Simulated(_) => Err(io::Error::new(io::ErrorKind::Unsupported, "this socket is simulated")),
+        }
     }
 
     /// One that std had, or somebody else, with the timeouts that it has. Of what is no socket nothing can be asked, and calls on it
@@ -77,12 +118,12 @@ impl Socket {
     pub(super) fn adopted(fd: OwnedFd) -> Socket {
         let mut socket = Socket::other(fd);
         let family = socket.local_addr().map(|address| address.address_family());
-        let kind = sockopt::socket_type(&socket.fd);
+        let kind = sockopt::socket_type(&socket);
         if let (Ok(family), Ok(kind)) = (family, kind) {
             socket.kind = kind_of_socket(family, kind);
         }
         for direction in [Direction::Read, Direction::Write] {
-            if let Ok(timeout) = sockopt::socket_timeout(&socket.fd, kind_of(direction)) {
+            if let Ok(timeout) = sockopt::socket_timeout(&socket, kind_of(direction)) {
                 socket.timeout_of(direction).set(timeout);
             }
         }
@@ -99,25 +140,54 @@ impl Socket {
 
     /// The descriptor, for use without this.
     pub(super) fn into_fd(self) -> OwnedFd {
-        let Socket { source, fd, .. } = self;
-        drop(source);
-        fd
+        match self.end {
+            End::System(Descriptor { source, fd }) => {
+                drop(source);
+                fd
+            }
+            End::Simulated(simulated) => simulated.into_fd(),
+        }
     }
 
     pub(super) fn try_clone(&self) -> io::Result<Socket> {
-        let clone = Socket { kind: self.kind, ..Socket::other(self.fd.try_clone()?) };
+        let clone = match &self.end {
+            End::System(descriptor) => {
+                Socket { kind: self.kind, ..Socket::other(descriptor.fd.try_clone()?) }
+            }
+            End::Simulated(simulated) => Socket::simulated(simulated.try_clone()?),
+        };
         clone.read_timeout.set(self.read_timeout.get());
         clone.write_timeout.set(self.write_timeout.get());
         Ok(clone)
     }
 
     pub(super) fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
-        Ok(rustix::io::ioctl_fionbio(&self.fd, nonblocking)?)
+        match &self.end {
+            End::System(descriptor) => Ok(rustix::io::ioctl_fionbio(&descriptor.fd, nonblocking)?),
+            End::Simulated(_) => Ok(()),
+        }
+    }
+
+    pub(super) fn bind(&self, to: &SocketAddr) -> io::Result<()> {
+        match &self.end {
+            End::System(descriptor) => Ok(rustix::net::bind(&descriptor.fd, to)?),
+            End::Simulated(simulated) => simulated.bind(*to),
+        }
+    }
+
+    pub(super) fn listen(&self, backlog: i32) -> io::Result<()> {
+        match &self.end {
+            End::System(descriptor) => Ok(rustix::net::listen(&descriptor.fd, backlog)?),
+            End::Simulated(simulated) => simulated.listen(backlog),
+        }
     }
 
     #[inline]
     #[track_caller]
     pub(super) fn recv(&self, buffer: &mut [u8], peek: bool) -> io::Result<usize> {
+        if let End::Simulated(simulated) = &self.end {
+            return self.limited(Direction::Read, || simulated.recv(buffer, peek));
+        }
         let kind = self.kind;
         self.perform(if peek { "peek" } else { "recv" }, Operation::Recv { buffer, peek, kind })
     }
@@ -125,6 +195,9 @@ impl Socket {
     #[inline]
     #[track_caller]
     pub(super) fn send(&self, bytes: &[u8]) -> io::Result<usize> {
+        if let End::Simulated(simulated) = &self.end {
+            return self.limited(Direction::Write, || simulated.send(bytes));
+        }
         match self.kind {
             Kind::Tcp | Kind::UnixStream => self.perform("send", Operation::Send { bytes }),
             Kind::UnixDatagrams | Kind::Other => {
@@ -135,12 +208,20 @@ impl Socket {
 
     #[track_caller]
     pub(super) fn recv_vectored(&self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        if let End::Simulated(_) = &self.end {
+            let first = buffers.iter_mut().find(|buffer| !buffer.is_empty());
+            return self.recv(first.map_or(&mut [], |buffer| &mut **buffer), false);
+        }
         let mut message = Message::receive(buffers);
         self.perform("recv", Operation::RecvMessage { message: &mut message, peek: false, kind: self.kind })
     }
 
     #[track_caller]
     pub(super) fn send_vectored(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        if let End::Simulated(_) = &self.end {
+            let first = buffers.iter().find(|buffer| !buffer.is_empty());
+            return self.send(first.map_or(&[], |buffer| &**buffer));
+        }
         match self.kind {
             Kind::Tcp | Kind::UnixStream => {
                 let mut message = Message::send(buffers);
@@ -159,6 +240,10 @@ impl Socket {
         buffer: &mut [u8],
         peek: bool,
     ) -> io::Result<(usize, Option<SocketAddrAny>)> {
+        if let End::Simulated(simulated) = &self.end {
+            let (count, from) = self.limited(Direction::Read, || simulated.recv_from(buffer, peek))?;
+            return Ok((count, Some(from.into())));
+        }
         let mut buffers = [IoSliceMut::new(buffer)];
         let mut message = Message::receive(&mut buffers);
         let count =
@@ -168,26 +253,70 @@ impl Socket {
 
     #[track_caller]
     pub(super) fn send_to(&self, bytes: &[u8], to: &SocketAddrAny) -> io::Result<usize> {
+        if let End::Simulated(simulated) = &self.end {
+            return simulated.send_to(bytes, to.clone().try_into()?);
+        }
         self.call(Direction::Write, "send", |fd| rustix::net::sendto(fd, bytes, AT_ONCE, to))
     }
 
     /// The next connection, of which nobody knows yet; the peer's address, if it has one.
     #[track_caller]
-    pub(super) fn accept(&self) -> io::Result<(OwnedFd, Option<SocketAddrAny>)> {
-        self.call(Direction::Read, "accept", accept)
+    pub(super) fn accept(&self) -> io::Result<(Socket, Option<SocketAddrAny>)> {
+        match &self.end {
+            End::System(_) => self.call(Direction::Read, "accept", accept).map(|it| self.accepted(it)),
+            End::Simulated(simulated) => {
+                self.limited(Direction::Read, || simulated.accept()).map(accepted_simulated)
+            }
+        }
     }
 
     /// As [`accept`](Socket::accept), if one is there.
-    pub(super) fn try_accept(&self) -> Option<io::Result<(OwnedFd, Option<SocketAddrAny>)>> {
-        match accept(self.fd.as_fd()) {
-            Err(Errno::AGAIN) => None,
-            accepted => Some(accepted.map_err(io::Error::from)),
+    pub(super) fn try_accept(&self) -> Option<io::Result<(Socket, Option<SocketAddrAny>)>> {
+        match &self.end {
+            End::System(descriptor) => match accept(descriptor.fd.as_fd()) {
+                Err(Errno::AGAIN) => None,
+                Ok(accepted) => Some(Ok(self.accepted(accepted))),
+                Err(error) => Some(Err(error.into())),
+            },
+            End::Simulated(simulated) => Some(simulated.try_accept()?.map(accepted_simulated)),
+        }
+    }
+
+    /// A connection is of the listener's kind.
+    fn accepted(&self, (fd, peer): (OwnedFd, Option<SocketAddrAny>)) -> (Socket, Option<SocketAddrAny>) {
+        (Socket { kind: self.kind, ..Socket::other(fd) }, peer)
+    }
+
+    /// Of a socket that does not block, begins to connect; what becomes of that [`try_connected`](Socket::try_connected) tells. Of one
+    /// for datagrams, sets the other side.
+    pub(super) fn begin_connect(&self, to: &SocketAddr) -> io::Result<()> {
+        match &self.end {
+            End::System(descriptor) => match rustix::net::connect(&descriptor.fd, to) {
+                // One that a signal has interrupted goes on all the same.
+                Ok(()) | Err(Errno::INPROGRESS | Errno::INTR) => Ok(()),
+                Err(error) => Err(error.into()),
+            },
+            End::Simulated(simulated) => simulated.begin_connect(*to),
+        }
+    }
+
+    /// What has become of an attempt to connect, if that is known.
+    pub(super) fn try_connected(&self) -> Option<io::Result<()>> {
+        match &self.end {
+            End::System(descriptor) => match is_connected(descriptor.fd.as_fd()) {
+                Err(Errno::AGAIN) => None,
+                connected => Some(connected.map_err(io::Error::from)),
+            },
+            End::Simulated(simulated) => simulated.try_connected(),
         }
     }
 
     /// Connects a socket that does not block.
     #[track_caller]
-    pub(super) fn connect(&self, to: &SocketAddrAny) -> io::Result<()> {
+    pub(super) fn connect(&self, to: &SocketAddr) -> io::Result<()> {
+        if let End::Simulated(simulated) = &self.end {
+            return self.limited(Direction::Write, || simulated.connect(*to));
+        }
         let mut has_begun = false;
         self.call(Direction::Write, "connect", |fd| {
             if !has_begun {
@@ -197,13 +326,7 @@ impl Socket {
                     connected => connected,
                 };
             }
-            sockopt::socket_error(fd)??;
-            // Woken for no reason: it is connected when it has a peer.
-            match rustix::net::getpeername(fd) {
-                Ok(_) => Ok(()),
-                Err(Errno::NOTCONN) => Err(Errno::AGAIN),
-                Err(error) => Err(error),
-            }
+            is_connected(fd)
         })
     }
 
@@ -217,7 +340,7 @@ impl Socket {
     ) -> io::Result<T> {
         let mut done = None;
         let mut once = || {
-            done = Some(call(self.fd.as_fd())?);
+            done = Some(call(self.as_fd())?);
             Ok(0)
         };
         self.perform(what, Operation::Call { direction, call: &mut once })?;
@@ -228,7 +351,7 @@ impl Socket {
     #[track_caller]
     fn perform(&self, what: &'static str, operation: Operation<'_, '_>) -> io::Result<usize> {
         match self.timeout_of(operation.direction()).get() {
-            None => scheduled::perform(&self.source, what, operation),
+            None => scheduled::perform(self.source()?, what, operation),
             Some(timeout) => self.perform_within(timeout, what, operation),
         }
     }
@@ -242,7 +365,7 @@ impl Socket {
         what: &'static str,
         operation: Operation<'_, '_>,
     ) -> io::Result<usize> {
-        within(timeout, || scheduled::perform(&self.source, what, operation))
+        within(timeout, || scheduled::perform(self.source()?, what, operation))
     }
 
     /// What takes several calls, for as long as one in that direction may wait.
@@ -278,7 +401,9 @@ impl Socket {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "a timeout of no time at all"));
         }
         // For whoever gets the descriptor later.
-        sockopt::set_socket_timeout(&self.fd, kind_of(direction), timeout)?;
+        if let End::System(descriptor) = &self.end {
+            sockopt::set_socket_timeout(&descriptor.fd, kind_of(direction), timeout)?;
+        }
         self.timeout_of(direction).set(timeout);
         Ok(())
     }
@@ -286,39 +411,114 @@ impl Socket {
     /// Parks until a call in that direction need not wait, as far as is known.
     #[track_caller]
     pub(super) fn wait(&self, direction: Direction, what: &'static str) -> io::Result<()> {
-        scheduled::wait_until_ready(&self.source, self.fd.as_fd(), direction, what)
+        match &self.end {
+            End::System(Descriptor { source, fd }) => {
+                scheduled::wait_until_ready(source, fd.as_fd(), direction, what)
+            }
+            End::Simulated(simulated) => simulated.wait(direction, what),
+        }
     }
 
     /// Whether a call in that direction need not wait.
     pub(super) fn is_ready(&self, direction: Direction) -> io::Result<bool> {
-        scheduled::is_ready(self.fd.as_fd(), direction)
+        match &self.end {
+            End::System(descriptor) => scheduled::is_ready(descriptor.fd.as_fd(), direction),
+            End::Simulated(simulated) => simulated.is_ready(direction),
+        }
     }
 
     /// For arms.
-    pub(super) fn place(&self, direction: Direction) -> AtDescriptor {
-        AtDescriptor::new(&self.source, direction)
+    pub(super) fn place(&self, direction: Direction) -> AtSocket {
+        match &self.end {
+            End::System(descriptor) => (Some(AtDescriptor::new(&descriptor.source, direction)), None),
+            End::Simulated(simulated) => (None, simulated.place(direction)),
+        }
     }
 
     pub(super) fn local_addr(&self) -> io::Result<SocketAddrAny> {
-        Ok(rustix::net::getsockname(&self.fd)?)
+        match &self.end {
+            End::System(descriptor) => Ok(rustix::net::getsockname(&descriptor.fd)?),
+            End::Simulated(simulated) => Ok(simulated.local_addr()?.into()),
+        }
     }
 
     pub(super) fn peer_addr(&self) -> io::Result<SocketAddrAny> {
-        let address = rustix::net::getpeername(&self.fd)?;
-        address.ok_or_else(|| io::ErrorKind::NotConnected.into())
+        match &self.end {
+            End::System(descriptor) => {
+                let address = rustix::net::getpeername(&descriptor.fd)?;
+                address.ok_or_else(|| io::ErrorKind::NotConnected.into())
+            }
+            End::Simulated(simulated) => Ok(simulated.peer_addr()?.into()),
+        }
     }
 
     pub(super) fn take_error(&self) -> io::Result<Option<io::Error>> {
-        Ok(sockopt::socket_error(&self.fd)?.err().map(io::Error::from))
+        match &self.end {
+            End::System(descriptor) => Ok(sockopt::socket_error(&descriptor.fd)?.err().map(io::Error::from)),
+            End::Simulated(simulated) => simulated.take_error(),
+        }
     }
 
     pub(super) fn shutdown(&self, how: std::net::Shutdown) -> io::Result<()> {
+        let descriptor = match &self.end {
+            End::System(descriptor) => descriptor,
+            End::Simulated(simulated) => return simulated.shutdown(how),
+        };
         let how = match how {
             std::net::Shutdown::Read => rustix::net::Shutdown::Read,
             std::net::Shutdown::Write => rustix::net::Shutdown::Write,
             std::net::Shutdown::Both => rustix::net::Shutdown::Both,
         };
-        Ok(rustix::net::shutdown(&self.fd, how)?)
+        Ok(rustix::net::shutdown(&descriptor.fd, how)?)
+    }
+
+    /// Whether an address is free although connections of somebody before linger there. In a simulated network none do.
+    pub(super) fn set_reuse_address(&self, reuse: bool) -> io::Result<()> {
+        match &self.end {
+            End::System(descriptor) => Ok(sockopt::set_socket_reuseaddr(&descriptor.fd, reuse)?),
+            End::Simulated(_) => Ok(()),
+        }
+    }
+
+    /// Others who say so too may be bound to the same address.
+    pub(super) fn share_address(&self) -> io::Result<()> {
+        match &self.end {
+            End::System(descriptor) => set_reuse_port(descriptor.fd.as_fd()),
+            End::Simulated(simulated) => simulated.share_address(),
+        }
+    }
+
+    /// How long a close waits for what has not been sent; with a time of nothing it resets the connection.
+    pub(super) fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
+        if let End::Simulated(simulated) = &self.end {
+            simulated.set_resets_when_closed(linger == Some(Duration::ZERO))?;
+        }
+        Ok(sockopt::set_socket_linger(self, linger)?)
+    }
+}
+
+#[cfg(not(any(target_os = "solaris", target_os = "illumos")))]
+fn set_reuse_port(fd: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(sockopt::set_socket_reuseport(fd, true)?)
+}
+
+#[cfg(any(target_os = "solaris", target_os = "illumos"))]
+fn set_reuse_port(_: BorrowedFd<'_>) -> io::Result<()> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, "this system does not share ports"))
+}
+
+fn accepted_simulated((socket, peer): (simulated::Socket, SocketAddr)) -> (Socket, Option<SocketAddrAny>) {
+    (Socket::simulated(socket), Some(peer.into()))
+}
+
+/// Whether a connection that was being set up stands; `AGAIN` if that is not known.
+fn is_connected(fd: BorrowedFd<'_>) -> Result<(), Errno> {
+    sockopt::socket_error(fd)??;
+    // Woken for no reason: it is connected when it has a peer.
+    match rustix::net::getpeername(fd) {
+        Ok(_) => Ok(()),
+        Err(Errno::NOTCONN) => Err(Errno::AGAIN),
+        Err(error) => Err(error),
     }
 }
 
@@ -351,6 +551,13 @@ pub(super) const AT_ONCE: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIG
 /// There the socket has an option for the second.
 #[cfg(any(target_os = "macos", target_os = "ios"))]
 pub(super) const AT_ONCE: SendFlags = SendFlags::DONTWAIT;
+
+pub(super) fn family(address: &SocketAddr) -> AddressFamily {
+    match address {
+        SocketAddr::V4(_) => AddressFamily::INET,
+        SocketAddr::V6(_) => AddressFamily::INET6,
+    }
+}
 
 fn kind_of(direction: Direction) -> sockopt::Timeout {
     match direction {
@@ -420,19 +627,25 @@ fn accept_any(fd: BorrowedFd<'_>) -> Result<(OwnedFd, Option<SocketAddrAny>), Er
 impl AsFd for Socket {
     #[inline]
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+        match &self.end {
+            End::System(descriptor) => descriptor.fd.as_fd(),
+            End::Simulated(simulated) => simulated.as_fd(),
+        }
     }
 }
 
 impl AsRawFd for Socket {
     #[inline]
     fn as_raw_fd(&self) -> RawFd {
-        self.fd.as_raw_fd()
+        self.as_fd().as_raw_fd()
     }
 }
 
 impl fmt::Debug for Socket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.fd.as_raw_fd().fmt(f)
+        match &self.end {
+            End::System(descriptor) => descriptor.fd.as_raw_fd().fmt(f),
+            End::Simulated(simulated) => simulated.fmt(f),
+        }
     }
 }

@@ -6,10 +6,9 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use rustix::net::addr::SocketAddrArg;
 use rustix::net::{SocketAddrAny, SocketType, sockopt};
 
-use super::addresses::{ToSocketAddrs, first_of};
+use super::addresses::ToSocketAddrs;
 use super::face;
-use super::socket::Socket;
-use super::tcp::family;
+use super::socket::{Socket, family};
 
 /// Sends and receives datagrams; as [`std::net::UdpSocket`].
 ///
@@ -65,9 +64,9 @@ impl UdpSocket {
     /// As the system has it, of the last address; `InvalidInput` if there is none.
     #[track_caller]
     pub fn bind(address: impl ToSocketAddrs) -> io::Result<UdpSocket> {
-        first_of(address, |address| {
+        address.to_addresses()?.first_that(|address| {
             let socket = Socket::open(family(address), SocketType::DGRAM, false)?;
-            rustix::net::bind(&socket, address)?;
+            socket.bind(address)?;
             Ok(UdpSocket { socket })
         })
     }
@@ -82,7 +81,7 @@ impl UdpSocket {
     /// a later call tells, if the other side does.
     #[track_caller]
     pub fn connect(&self, address: impl ToSocketAddrs) -> io::Result<()> {
-        first_of(address, |address| Ok(rustix::net::connect(&self.socket, address)?))
+        address.to_addresses()?.first_that(|address| self.socket.begin_connect(address))
     }
 
     /// Waits for a datagram, from whomever. What is longer than the buffer is cut.
@@ -136,9 +135,7 @@ impl UdpSocket {
     #[track_caller]
     #[doc(alias = "sock_sendto")]
     pub fn send_to(&self, datagram: &[u8], address: impl ToSocketAddrs) -> io::Result<usize> {
-        let Some(address) = address.to_addresses()?.first()? else {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "there is no address to send to"));
-        };
+        let address = address.to_addresses()?.first()?;
         self.socket.send_to(datagram, &address.as_any())
     }
 

@@ -43,6 +43,7 @@ use super::io::{self as scheduled, AtDescriptor, Direction, Source};
 /// # Panics
 ///
 /// Outside of [`run`](crate::run).
+#[doc(alias = "add_reader")]
 #[track_caller]
 pub fn wait_readable(fd: impl AsFd) -> io::Result<()> {
     wait(fd, Direction::Read, "readable")
@@ -57,6 +58,7 @@ pub fn wait_readable(fd: impl AsFd) -> io::Result<()> {
 /// # Panics
 ///
 /// Outside of [`run`](crate::run).
+#[doc(alias = "add_writer")]
 #[track_caller]
 pub fn wait_writable(fd: impl AsFd) -> io::Result<()> {
     wait(fd, Direction::Write, "writable")

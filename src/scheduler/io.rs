@@ -20,10 +20,10 @@ use super::park;
 use super::place::{Sleeper, sealed};
 use super::record::Record;
 use super::why::Why;
-pub(crate) use crate::driver::Direction;
 use crate::driver::operation::{self, Attempt};
 pub(crate) use crate::driver::operation::{Kind, Message, Operation};
 use crate::driver::{Blocked, Completion, Descriptor, Key, Submitted, Taken};
+pub(crate) use crate::driver::{Direction, busy};
 use crate::report;
 
 /// A descriptor that operations are performed on. It does not own it, and belongs to no scheduler: whichever it is used under

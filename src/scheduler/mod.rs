@@ -134,6 +134,17 @@ pub(crate) fn set_local(key: usize, value: Option<Rc<dyn Any>>) -> Result<Option
     Ok(task.extras_mut(|extras| extras.locals.set(key, value)))
 }
 
+/// What a higher floor keeps with this thread's runtime; it is dropped with that.
+pub(crate) fn extension() -> Option<Rc<dyn Any>> {
+    here::lend_core()?.extension.borrow().clone()
+}
+
+/// Sets it, and returns what was there.
+#[track_caller]
+pub(crate) fn set_extension(extension: Option<Rc<dyn Any>>) -> Option<Rc<dyn Any>> {
+    here::need_core().extension.replace(extension)
+}
+
 /// Parks the running task until `deadline`.
 #[track_caller]
 pub(crate) fn sleep_until(deadline: Nanos) -> Result<(), Cancelled> {

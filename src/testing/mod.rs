@@ -19,15 +19,18 @@
 //! - [`cancel_everywhere`] cancels it at every moment at which that makes a difference, one after another.
 //! - [`wait_all_tasks_blocked`] waits until everybody waits, [`advance`] lets time pass, [`random`] gives chance that
 //!   comes from the seed.
+//! - [`Network`] is a network in memory, with delays, resets and partitions, on which programs run that use sockets.
 //!
 //! Words: a *program* is the closure under test; it is the first task of a runtime of its own.
 
 mod everywhere;
 mod explore;
+mod network;
 mod setup;
 mod world;
 
 pub use everywhere::{Cut, cancel_everywhere};
 pub use explore::explore;
+pub use network::{Network, NetworkStatistics, SimulatedNetwork, network};
 pub use setup::{Setup, run};
 pub use world::{advance, random, wait_all_tasks_blocked};

@@ -8,6 +8,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::network::Network;
 use super::{everywhere, explore};
 use crate::scheduler::{Clock, Driver, Problem, Runtime, Unhandled};
 
@@ -64,6 +65,7 @@ pub struct Setup {
     stack_size: Option<usize>,
     driver: Option<Driver>,
     ring_entries: Option<u32>,
+    network: Option<Network>,
     allowed: Rc<dyn Fn(&Unhandled<'_>) -> bool>,
 }
 
@@ -78,6 +80,7 @@ impl Setup {
             stack_size: None,
             driver: None,
             ring_entries: None,
+            network: None,
             allowed: Rc::new(|_| false),
         }
     }
@@ -118,6 +121,12 @@ impl Setup {
         self
     }
 
+    /// What network there is, instead of the system's: see [`Network`].
+    pub fn network(mut self, network: Network) -> Setup {
+        self.network = Some(network);
+        self
+    }
+
     /// Does not fail the test for what `allowed` says yes to. It must not wait.
     pub fn allow(mut self, allowed: impl Fn(&Unhandled<'_>) -> bool + 'static) -> Setup {
         self.allowed = Rc::new(allowed);
@@ -138,8 +147,17 @@ impl Setup {
     #[track_caller]
     pub fn run<T>(&self, program: impl FnOnce() -> T) -> T {
         if explore::is_explored() {
-            return program();
+            return match &self.network {
+                Some(network) => network.around(program),
+                None => program(),
+            };
         }
+        let program = || {
+            if let Some(network) = &self.network {
+                network.install();
+            }
+            program()
+        };
         let left = Left::default();
         let runtime = self.runtime(&left);
         let value = {

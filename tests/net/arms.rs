@@ -1,5 +1,6 @@
 //! Sockets in `select`: what can be done is done by one arm, and the others have had no effect.
 
+use std::cell::Cell;
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 use ropewalk::net::TcpStream;
 use ropewalk::select::{Chosen, select, try_select};
-use ropewalk::{Cancelled, channel, lowlevel, task, time};
+use ropewalk::{Cancelled, channel, inspect, lowlevel, task, testing, time};
 
 use crate::tcp::{listen, pair};
 
@@ -147,13 +148,52 @@ fn a_cancelled_arm_is_cancelled_and_the_socket_is_as_good_as_before() {
             let waiting = s.spawn(|| select((listener.accepting(), reader.readable())).map(drop));
             task::yield_now();
             waiting.cancel();
-            waiting.join().unwrap().unwrap_err();
+            assert!(waiting.join().unwrap().is_err());
         });
         writer.write_all(b"!").unwrap();
         reader.read_exact(&mut [0]).unwrap();
         let client = std::net::TcpStream::connect(address).unwrap();
         assert_eq!(listener.accept().unwrap().1, client.local_addr().unwrap());
     });
+}
+
+#[test]
+fn a_connection_is_never_lost_between_two_arms_whenever_they_are_cancelled() {
+    let moments = testing::cancel_everywhere(|cut| {
+        let (listener, address) = listen();
+        let (sender, receiver) = channel::unbounded();
+        let accepted = Cell::new(0);
+        let received = Cell::new(0);
+        task::scope(|s| {
+            s.spawn(|| {
+                task::yield_now();
+                let client = TcpStream::connect(address).unwrap();
+                sender.send(()).unwrap();
+                client
+            });
+            let _ = cut.here(|| {
+                for _ in 0..2 {
+                    match select((listener.accepting(), receiver.receiving()))? {
+                        Chosen::First(connection) => {
+                            accepted.set(accepted.get() + connection.map(|_| 1).unwrap())
+                        }
+                        Chosen::Second(item) => received.set(received.get() + item.map(|()| 1).unwrap()),
+                    }
+                }
+                Ok::<_, Cancelled>(())
+            });
+            // What was not taken is still there.
+            if accepted.get() == 0 {
+                listener.accept().unwrap();
+            }
+            if received.get() == 0 {
+                receiver.recv().unwrap();
+            }
+        });
+        assert!(try_select(listener.accepting()).is_none());
+        assert!(receiver.try_recv().is_err());
+    });
+    assert!(moments >= 4, "{moments}");
 }
 
 #[test]
@@ -273,6 +313,88 @@ fn a_socket_of_ours_is_waited_for_as_any_descriptor_is_and_works_on() {
                 writer.write_all(b"!").unwrap();
             });
             reader.read_exact(&mut [0]).unwrap();
+        });
+    });
+}
+
+#[test]
+fn of_two_that_wait_for_one_descriptor_nobody_is_forgotten() {
+    ropewalk::run(|| {
+        let (near, mut far) = UnixStream::pair().unwrap();
+        task::scope(|s| {
+            let waiting: Vec<_> = (0..3).map(|_| s.spawn(|| lowlevel::wait_readable(&near))).collect();
+            let arm = s.spawn(|| select(lowlevel::readable(&near)).unwrap());
+            task::yield_now();
+            far.write_all(b"!").unwrap();
+            let results = waiting.iter().chain([&arm]).map(|task| task.join().unwrap());
+            // Not all drivers know that it is the same descriptor.
+            let (woken, refused): (Vec<_>, Vec<_>) = results.partition(Result::is_ok);
+            assert!(!woken.is_empty());
+            assert!(refused.iter().all(|r| r.as_ref().is_err_and(|e| e.kind() == ErrorKind::ResourceBusy)));
+        });
+        // Nothing is left of those that were refused.
+        lowlevel::wait_readable(&near).unwrap();
+        (&near).read_exact(&mut [0]).unwrap();
+        let late = time::timeout(SOON, || lowlevel::wait_readable(&near));
+        assert!(late.is_err());
+    });
+}
+
+#[test]
+fn one_descriptor_is_waited_for_in_all_ways_at_once_and_nothing_is_left_of_it() {
+    ropewalk::run(|| {
+        let (mut writer, reader) = pair();
+        let reader = &reader;
+        for round in 0..400 {
+            task::scope(|s| {
+                let wait = |number: usize| {
+                    let instant = Duration::from_micros(20);
+                    match (round * 7 + number * 3 + round / 11) % 6 {
+                        0 => lowlevel::wait_readable(reader),
+                        1 => select(reader.readable())?,
+                        2 => select(lowlevel::readable(reader))?,
+                        3 => time::timeout(instant, || lowlevel::wait_readable(reader)).unwrap_or(Ok(())),
+                        4 => reader.peek(&mut [0]).map(drop),
+                        _ => lowlevel::wait_writable(reader),
+                    }
+                };
+                let waiting: Vec<_> = (0..4).map(|number| s.spawn(move || wait(number))).collect();
+                for _ in 0..round % 3 {
+                    task::yield_now();
+                }
+                waiting[round % 4].cancel();
+                writer.write_all(b"!").unwrap();
+                // All of them go on, and those who were refused or cancelled say so.
+                for task in waiting {
+                    if let Ok(Err(error)) = task.join() {
+                        let is_refused = error.kind() == ErrorKind::ResourceBusy;
+                        assert!(is_refused || Cancelled::is(&error), "{error}");
+                    }
+                }
+                (&*reader).read_exact(&mut [0]).unwrap();
+            });
+        }
+        while inspect::driver().unwrap().in_flight > 0 {
+            time::sleep(Duration::from_micros(100)).unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_task_that_reads_hears_of_it_although_another_waits_for_the_same_descriptor() {
+    ropewalk::run(|| {
+        let (mut writer, reader) = pair();
+        task::scope(|s| {
+            let reading = s.spawn(|| (&reader).read(&mut [0; 4]).unwrap());
+            task::yield_now();
+            // One comes and is ready at once, one comes and goes without having been woken.
+            lowlevel::wait_writable(&reader).unwrap();
+            let late = select((lowlevel::readable(&reader), time::sleeping(SOON))).unwrap();
+            if let Chosen::First(refused) = late {
+                assert_eq!(refused.unwrap_err().kind(), ErrorKind::ResourceBusy);
+            }
+            writer.write_all(b"four").unwrap();
+            assert_eq!(reading.join().unwrap(), 4);
         });
     });
 }

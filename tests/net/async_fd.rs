@@ -164,6 +164,21 @@ fn a_call_may_use_other_descriptors_and_panic() {
 }
 
 #[test]
+fn a_second_task_that_waits_in_the_same_direction_is_refused() {
+    ropewalk::run(|| {
+        let (left, right) = unix_pair();
+        task::scope(|s| {
+            let first = s.spawn(|| right.readable());
+            task::yield_now();
+            assert_eq!((&right).read(&mut [0]).unwrap_err().kind(), ErrorKind::ResourceBusy);
+            right.writable().unwrap();
+            (&left).write_all(b"x").unwrap();
+            first.join().unwrap().unwrap();
+        });
+    });
+}
+
+#[test]
 fn in_a_cancelled_scope_no_call_is_made() {
     ropewalk::run(|| {
         let (_left, right) = unix_pair();
@@ -258,6 +273,28 @@ fn one_that_is_shared_is_waited_for_by_each_and_each_wait_can_be_cancelled() {
             s.spawn(|| (&again).read_exact(&mut [0]).unwrap());
             task::yield_now();
             near.write_all(b"y").unwrap();
+        });
+    });
+}
+
+#[test]
+fn one_that_is_shared_is_still_waited_for_when_another_of_its_users_is_gone() {
+    ropewalk::run(|| {
+        let (left, right) = UnixStream::pair().unwrap();
+        let first = Async::new(&right).unwrap();
+        assert!(time::timeout(Duration::from_millis(2), || first.readable()).is_err());
+        let mut second = Async::new(&right).unwrap();
+        task::scope(|s| {
+            let waiting = s.spawn(|| {
+                let mut byte = [0];
+                second.read_exact(&mut byte).map(|()| byte[0])
+            });
+            task::yield_now();
+            drop(first);
+            time::sleep(Duration::from_millis(2)).unwrap();
+            assert!(!waiting.is_finished());
+            (&left).write_all(b"x").unwrap();
+            assert_eq!(waiting.join().unwrap().unwrap(), b'x');
         });
     });
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use ropewalk::net::{
     Addresses, ConnectError, ConnectOptions, ListenOptions, TcpListener, TcpStream, ToSocketAddrs,
 };
-use ropewalk::{Cancelled, Reason, task, time};
+use ropewalk::{Cancelled, Reason, task, testing, time};
 
 use crate::tcp::listen;
 use crate::world;
@@ -84,7 +84,6 @@ fn what_can_be_connected_to_is_what_std_takes() {
         TcpStream::connect(&[nobody(), address][..]).unwrap();
         TcpStream::connect([address]).unwrap();
         TcpStream::connect(vec![address]).unwrap();
-        TcpStream::connect(&&address).unwrap();
         for text in ["localhost", "localhost:", "localhost:http", "localhost:65536", "", ":"] {
             assert_eq!(TcpStream::connect(text).unwrap_err().kind(), ErrorKind::InvalidInput, "{text:?}");
         }
@@ -211,6 +210,28 @@ fn those_that_were_not_taken_are_closed() {
         });
         assert_eq!(sockets_to(mute.address), knocking);
     });
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_connection_that_is_cancelled_at_any_moment_leaves_nothing_open() {
+    let mute = Mute::new();
+    let knocking = sockets_to(mute.address);
+    let moments = testing::cancel_everywhere(|cut| {
+        let (listener, address) = listen();
+        let connected = cut.here(|| TcpStream::connect([mute.address, mute.address, nobody(), address]));
+        match connected {
+            Ok(stream) => assert_eq!(stream.peer_addr().unwrap(), address),
+            Err(error) => assert!(Cancelled::is(&error), "{error}"),
+        }
+        // The loop has had a look at what is to be closed.
+        world::sleep(1).unwrap();
+        assert_eq!(sockets_to(mute.address), knocking);
+        // And whoever connects next is not disturbed.
+        let next = TcpStream::connect(address).unwrap();
+        while listener.accept().unwrap().1 != next.local_addr().unwrap() {}
+    });
+    assert!(moments >= 4, "{moments}");
 }
 
 #[test]

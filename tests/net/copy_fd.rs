@@ -5,12 +5,13 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use ropewalk::io::{copy_fd, pipe};
-use ropewalk::{Cancelled, task, time};
+use ropewalk::io::{Copied, copy_fd, pipe};
+use ropewalk::{Cancelled, task, testing, time};
 
 use super::pair;
 
@@ -218,6 +219,18 @@ fn two_copies_make_a_proxy_whose_streams_are_good_for_all_else_afterwards() {
 }
 
 #[test]
+fn a_stream_that_was_copied_to_blocks_again_when_std_gets_it() {
+    ropewalk::run(|| {
+        let file = Temporary::new(b"content");
+        let (near, _far) = pair();
+        assert_eq!(copy_fd(&file.open(), &near).unwrap(), 7);
+        let near = std::net::TcpStream::from(near);
+        let flags = rustix::fs::fcntl_getfl(&near).unwrap();
+        assert!(!flags.contains(rustix::fs::OFlags::NONBLOCK));
+    });
+}
+
+#[test]
 fn of_two_copies_one_goes_on_when_the_other_has_ended() {
     ropewalk::run(|| {
         let (left, a) = pair();
@@ -291,6 +304,38 @@ fn cancelled_it_says_how_far_it_came_and_has_what_was_underway() {
             assert!(Cancelled::is(&io::Error::from(error)));
         }
     });
+}
+
+#[test]
+fn cancelled_at_any_moment_each_byte_is_in_one_place() {
+    let moments = testing::cancel_everywhere(|cut| {
+        let (left, a) = UnixStream::pair().unwrap();
+        let (b, right) = UnixStream::pair().unwrap();
+        let copied = task::scope(|s| {
+            let left = &left;
+            s.spawn(move || {
+                for part in ["to ", "the ", "right"] {
+                    (&*left).write_all(part.as_bytes()).unwrap();
+                    task::yield_now();
+                }
+                left.shutdown(Shutdown::Write).unwrap();
+            });
+            cut.here(|| copy_fd(&a, &b))
+        });
+        let copied =
+            copied.map_or_else(|error| error.copied, |bytes| Copied { bytes, unwritten: Vec::new() });
+        b.shutdown(Shutdown::Write).unwrap();
+        let all = |mut stream: &UnixStream| {
+            stream.set_nonblocking(false).unwrap();
+            let mut bytes = Vec::new();
+            stream.read_to_end(&mut bytes).unwrap();
+            bytes
+        };
+        let there = all(&right);
+        assert_eq!(there.len() as u64, copied.bytes);
+        assert_eq!([there, copied.unwritten, all(&a)].concat(), b"to the right");
+    });
+    assert!(moments >= 5, "{moments}");
 }
 
 #[test]

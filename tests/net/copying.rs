@@ -3,11 +3,12 @@
 use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use ropewalk::io::{CloseWrite, Copied, CopyDirection, CopyError, copy_bidirectional};
+use ropewalk::io::{Async, CloseWrite, Copied, CopyDirection, CopyError, copy_bidirectional};
 use ropewalk::net::TcpStream;
-use ropewalk::{Cancelled, task, time};
+use ropewalk::{Cancelled, task, testing, time};
 
 use super::pair;
 
@@ -214,6 +215,53 @@ fn cancelled_it_ends_with_what_it_had_read_and_not_written() {
             assert!(Cancelled::is(&io::Error::from(error)));
         });
     });
+}
+
+#[test]
+fn cancelled_at_any_moment_each_byte_is_in_one_place() {
+    fn async_pair() -> (Async<UnixStream>, Async<UnixStream>) {
+        let (left, right) = UnixStream::pair().unwrap();
+        (Async::new(left).unwrap(), Async::new(right).unwrap())
+    }
+    let all = |mut stream: &Async<UnixStream>| {
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).unwrap();
+        bytes
+    };
+    let moments = testing::cancel_everywhere(|cut| {
+        let (left, a) = async_pair();
+        let (b, right) = async_pair();
+        let copied = task::scope(|s| {
+            for (mut stream, parts) in [(&left, ["to ", "the ", "right"]), (&right, ["to ", "the ", "left"])]
+            {
+                s.spawn(move || {
+                    for part in parts {
+                        stream.write_all(part.as_bytes()).unwrap();
+                        task::yield_now();
+                    }
+                    stream.close_write().unwrap();
+                });
+            }
+            cut.here(|| copy_bidirectional(&a, &b))
+        });
+        let (a_to_b, b_to_a) = match copied {
+            Ok((a_to_b, b_to_a)) => {
+                let copied = |bytes| Copied { bytes, unwritten: Vec::new() };
+                (copied(a_to_b), copied(b_to_a))
+            }
+            Err(error) => (error.a_to_b, error.b_to_a),
+        };
+        a.close_write().unwrap();
+        b.close_write().unwrap();
+        for (from, to, copied, sent) in
+            [(&a, &right, a_to_b, &b"to the right"[..]), (&b, &left, b_to_a, b"to the left")]
+        {
+            let there = all(to);
+            assert_eq!(there.len() as u64, copied.bytes);
+            assert_eq!([there, copied.unwritten, all(from)].concat(), sent);
+        }
+    });
+    assert!(moments >= 10, "{moments}");
 }
 
 #[test]

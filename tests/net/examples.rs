@@ -167,6 +167,9 @@ fn what_one_says_in_the_chat_all_others_hear() {
     ada.hears("* Bob has come");
     bob.says("\x1b[2Jcleared?");
     ada.hears("Bob: [2Jcleared?");
+    // A line without an end fills nobody's memory.
+    bob.stream.write_all(&[b'x'; 5000]).unwrap();
+    ada.hears("* Bob has left");
 }
 
 #[test]

@@ -3,9 +3,9 @@
 use std::io::{self, BufRead, ErrorKind, Read, Write};
 use std::time::Duration;
 
-use ropewalk::io::{Incomplete, LimitExceeded, LineReader};
+use ropewalk::io::{Incomplete, LimitExceeded, LineReader, pipe};
 use ropewalk::net::TcpStream;
-use ropewalk::{Cancelled, task, time};
+use ropewalk::{Cancelled, task, testing, time};
 
 use super::pair;
 
@@ -115,6 +115,19 @@ fn a_line_that_never_ends_costs_no_more_than_the_limit() {
             assert!(reader.buffer().len() <= 10_002, "{}", reader.buffer().len());
             drop(reader);
         });
+    });
+}
+
+#[test]
+fn a_line_is_refused_as_soon_as_it_is_certain_to_be_too_long() {
+    ropewalk::run(|| {
+        let (mut writer, reader) = pair();
+        let mut reader = LineReader::with_limit(4, reader);
+        // Whether another byte comes or not: nobody waits for it.
+        writer.write_all(b"abcdef").unwrap();
+        assert_eq!(exceeded(reader.next_line()), Some(4));
+        assert_eq!(exceeded(reader.next_until(b";")), Some(4));
+        assert_eq!(reader.buffer(), b"abcdef");
     });
 }
 
@@ -296,6 +309,24 @@ fn pieces_are_those_that_a_slow_search_finds_also_when_each_read_is_refused_firs
 }
 
 #[test]
+fn a_byte_is_found_among_those_that_look_like_it() {
+    for wanted in [0x00, 0x01, 0x0a, 0x7f, 0x80, 0x8a, 0xff_u8] {
+        for like in
+            [wanted ^ 0x01, wanted ^ 0x80, wanted ^ 0x81, wanted.wrapping_sub(1), wanted.wrapping_add(1)]
+        {
+            for length in 0..40 {
+                let mut text = vec![like; length];
+                text.extend([wanted, like, wanted]);
+                let mut reader = LineReader::new(&text[..]);
+                assert_eq!(reader.next_until(&[wanted]).unwrap(), Some(&text[..length]));
+                assert_eq!(reader.next_until(&[wanted]).unwrap(), Some(&[like][..]));
+                assert_eq!(reader.next_until(&[wanted]).unwrap(), None);
+            }
+        }
+    }
+}
+
+#[test]
 fn what_std_s_buffered_reader_reads_is_read_the_same_when_each_read_is_refused_first() {
     let mut text = Vec::new();
     for number in 0..2000_usize {
@@ -380,6 +411,56 @@ fn a_reader_is_taken_apart_without_a_loss() {
         let mut rest = received;
         (&stream).read_to_end(&mut rest).unwrap();
         assert_eq!(rest, b"hello");
+    });
+}
+
+#[test]
+fn cancelled_at_any_moment_the_lines_are_the_same_afterwards() {
+    let moments = testing::cancel_everywhere(|cut| {
+        let (reader, mut writer) = pipe().unwrap();
+        task::scope(|s| {
+            s.spawn(move || {
+                for part in ["on", "e\ntwo\nth", "", "re", "e", "\n\nfi\u{e9}", "ve\nsix"] {
+                    writer.write_all(part.as_bytes()).unwrap();
+                    task::yield_now();
+                }
+            });
+            let mut reader = LineReader::new(reader);
+            let mut lines = Vec::new();
+            let mut read_on = || {
+                while let Some(line) = reader.next_line()? {
+                    lines.push(line.to_owned());
+                }
+                Ok::<_, io::Error>(())
+            };
+            let cut_short = cut.here(&mut read_on);
+            if cut_short.is_err() {
+                read_on().unwrap();
+            }
+            assert_eq!(lines, ["one", "two", "three", "", "fi\u{e9}ve", "six"]);
+        });
+    });
+    assert!(moments >= 10, "{moments}");
+}
+
+#[test]
+fn dumps_show_where_in_the_program_a_line_is_waited_for() {
+    ropewalk::run(|| {
+        let (_writer, stream) = pair();
+        let (reader, _writer) = pipe().unwrap();
+        task::scope(|s| {
+            let (mut stream, mut reader) = (LineReader::new(stream), LineReader::new(reader));
+            let waiting = [
+                s.spawn(move || stream.next_line().map(drop)),
+                s.spawn(move || reader.next_until_any(&[b";", b"."]).map(drop)),
+            ];
+            task::yield_now();
+            for waiting in waiting {
+                let info = waiting.info().to_string();
+                assert!(info.contains("(tests/net/lines.rs"), "{info}");
+                waiting.cancel();
+            }
+        });
     });
 }
 

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use ropewalk::channel::cross;
-use ropewalk::net::{self, Controller, Server, TcpListener, TcpStream};
+use ropewalk::net::{self, Controller, Server, TcpListener, TcpStream, UnixListener};
 use ropewalk::{Clock, task, testing};
 
 /// Whether `program` is there to be asked.
@@ -109,6 +109,31 @@ fn socat_that_only_connects_and_leaves_is_served() {
             assert!(controller.is_accepting());
         });
     }
+}
+
+#[test]
+fn programs_talk_to_a_server_at_a_path() {
+    let path = std::env::temp_dir().join(format!("ropewalk-programs-{}", std::process::id()));
+    let name = path.to_str().unwrap();
+    let (has_socat, has_nc) = (is_there("socat"), is_there("nc"));
+    testing::Setup::new().clock(Clock::Real).run(|| {
+        let server = Server::new(UnixListener::bind(&path).unwrap());
+        let controller = server.controller();
+        task::scope(|s| {
+            s.spawn(|| server.serve(|stream, _| io::copy(&mut &stream, &mut &stream).map(drop)));
+            let much = much();
+            if has_socat {
+                let peer = format!("UNIX-CONNECT:{name}");
+                assert!(output_of("socat", &["-t60", "-", &peer], &much) == much);
+            }
+            if has_nc {
+                assert!(output_of("nc", &["-N", "-U", name], &much) == much);
+            }
+            let served = controller.shutdown(Duration::from_secs(60)).unwrap();
+            assert_eq!(served.finished, u64::from(has_socat) + u64::from(has_nc));
+        });
+    });
+    let _ = std::fs::remove_file(&path);
 }
 
 #[test]

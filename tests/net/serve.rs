@@ -9,7 +9,9 @@ use std::thread;
 use std::time::Duration;
 
 use ropewalk::channel::{self, Receiver, RecvError, Sender};
-use ropewalk::net::{self, Controller, Listener, ServeError, Server, TcpListener, TcpStream};
+use ropewalk::net::{
+    self, Controller, Listener, ServeError, Server, TcpListener, TcpStream, UnixListener, UnixStream,
+};
 use ropewalk::{Cancelled, Clock, Runtime, task, testing, time};
 
 use crate::log::Log;
@@ -523,6 +525,29 @@ fn a_connection_can_shut_its_own_server_down() {
 }
 
 #[test]
+fn a_connection_of_a_server_within_a_connection_can_shut_both_servers_down() {
+    run(|| {
+        let (visitors, listener) = numbers();
+        let server = Server::new(listener);
+        let controller = server.controller();
+        visitors.send(Ok(0)).unwrap();
+        let served = server.serve(|_, _| {
+            let (visitors, listener) = numbers();
+            let inner = Server::new(listener);
+            let inner_controller = inner.controller();
+            visitors.send(Ok(0)).unwrap();
+            inner.serve(|_, _| {
+                assert_eq!(controller.shutdown(Duration::MAX)?.open, 1);
+                assert_eq!(inner_controller.shutdown(Duration::MAX)?.open, 1);
+                Ok(())
+            })?;
+            Ok(())
+        });
+        assert_eq!((served.unwrap().finished, clock()), (1, 0.0));
+    });
+}
+
+#[test]
 fn the_hook_that_is_told_of_the_accept_loop_can_shut_the_server_down() {
     run(|| {
         let (visitors, listener) = numbers();
@@ -808,6 +833,44 @@ fn a_second_server_that_waits_at_the_same_listener_is_refused() {
             assert_eq!(io::read_to_string(TcpStream::connect(address).unwrap()).unwrap(), "served");
             first.cancel();
         });
+    });
+}
+
+#[test]
+fn two_servers_accept_from_duplicates_of_one_listener() {
+    on_sockets(|| {
+        let path = std::env::temp_dir().join(format!("ropewalk-serve-{}", std::process::id()));
+        let listener = UnixListener::bind(&path).unwrap();
+        let duplicate = listener.try_clone().unwrap();
+        let servers = [Server::new(listener).limit(1), Server::new(duplicate).limit(1)];
+        let controllers = servers.each_ref().map(Server::controller);
+        task::scope(|s| {
+            for server in servers {
+                s.spawn(|| {
+                    server.serve(|stream, peer| {
+                        assert!(peer.is_unnamed());
+                        io::copy(&mut &stream, &mut &stream).map(drop)
+                    })
+                });
+            }
+            // Both have a connection, for neither may have two.
+            let clients = [(); 2].map(|()| UnixStream::connect(&path).unwrap());
+            for mut client in clients.iter() {
+                client.write_all(b"rope").unwrap();
+                client.read_exact(&mut [0; 4]).unwrap();
+            }
+            assert_eq!(controllers.each_ref().map(counts), [(0, 0, 1), (0, 0, 1)]);
+            drop(clients);
+            // When one is shut down, the other goes on.
+            assert_eq!(controllers[0].shutdown(seconds(60)).unwrap().finished, 1);
+            let mut client = UnixStream::connect(&path).unwrap();
+            client.write_all(b"rope").unwrap();
+            client.read_exact(&mut [0; 4]).unwrap();
+            drop(client);
+            assert_eq!(controllers[1].shutdown(seconds(60)).unwrap().finished, 2);
+        });
+        // Closing a listener leaves its file.
+        let _ = std::fs::remove_file(&path);
     });
 }
 

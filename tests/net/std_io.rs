@@ -108,7 +108,7 @@ fn takes_and_chains_end_where_they_should() {
         let mut text = String::new();
         (&b"<"[..]).chain((&far).take(4)).chain(&b">"[..]).read_to_string(&mut text).unwrap();
         assert_eq!(text, "<body>");
-        let rest: Vec<u8> = far.bytes().map(Result::unwrap).collect();
+        let rest: Vec<u8> = BufReader::new(far).bytes().map(Result::unwrap).collect();
         assert_eq!(rest, b"tail");
     });
 }
@@ -144,7 +144,8 @@ fn several_buffers_are_written_and_read_in_order() {
 fn formatted_text_goes_straight_to_a_shared_stream() {
     ropewalk::run(|| {
         let (near, far) = pair();
-        write!(&near, "{}-{:>3}", "rope", 7).unwrap();
+        let (word, number) = ("rope", 7);
+        write!(&near, "{word}-{number:>3}").unwrap();
         drop(near);
         assert_eq!(io::read_to_string(far).unwrap(), "rope-  7");
     });
@@ -160,7 +161,7 @@ fn exact_reads_and_copies_end_with_the_cancellation_and_do_not_try_for_ever() {
         cut_short(|| io::read_to_string(&mut far));
         cut_short(|| BufReader::new(&far).lines().next().unwrap());
         cut_short(|| BufReader::new(&far).split(b';').next().unwrap());
-        cut_short(|| (&far).bytes().next().unwrap());
+        cut_short(|| BufReader::new(&far).bytes().next().unwrap());
         cut_short(|| (&far).take(3).chain(&b"x"[..]).read_exact(&mut [0; 4]));
         cut_short(|| io::copy(&mut io::repeat(7), &mut &near));
         // Nobody reads it: sooner or later these wait too.

@@ -333,7 +333,7 @@ fn a_message_wakes_a_loop_that_waits_for_sockets_alone() {
         let remote = lowlevel::remote();
         thread::spawn(move || {
             thread::sleep(Duration::from_millis(10));
-            remote.post(|| drop(READING.take().unwrap().cancel())).unwrap();
+            remote.post(|| assert!(READING.take().unwrap().cancel())).unwrap();
         });
         assert!(reading.join().unwrap());
     });

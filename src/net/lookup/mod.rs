@@ -12,6 +12,7 @@ use std::panic;
 
 use self::threads::{Find, Job};
 use super::addresses::ToSocketAddrs;
+use super::simulated::World;
 use crate::channel::{RecvError, cross};
 use crate::scheduler::lowlevel::{self, Arm};
 
@@ -51,6 +52,12 @@ pub fn lookup_host(host: impl ToSocketAddrs) -> io::Result<Vec<SocketAddr>> {
 /// The addresses of a host that is no address itself. `name` is what dumps and errors show.
 #[track_caller]
 pub(super) fn by_name(host: String, port: u16, name: &str) -> io::Result<Vec<SocketAddr>> {
+    if let Some(world) = World::current() {
+        return match world.look_up(&host) {
+            Some(found) => Ok(found.into_iter().map(|ip| SocketAddr::new(ip, port)).collect()),
+            None => Err(not_found(name.to_owned(), io::ErrorKind::NotFound.into())),
+        };
+    }
     let shown = name.to_owned();
     let find = move || {
         use std::net::ToSocketAddrs;

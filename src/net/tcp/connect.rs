@@ -10,15 +10,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use std::vec;
 
-use rustix::io::Errno;
-use rustix::net::addr::SocketAddrArg;
 use rustix::net::{SocketType, sockopt};
 
 use super::TcpStream;
 use super::keepalive::{self, Keepalive};
 use crate::net::addresses::{Resolved, ToSocketAddrs};
-use crate::net::socket::Socket;
-use crate::scheduler::io::{AtDescriptor, Direction};
+use crate::net::socket::{AtSocket, Socket, family, into_woken};
+use crate::scheduler::io::Direction;
 use crate::scheduler::lowlevel::{self, Arm};
 use crate::select::Chosen;
 use crate::time;
@@ -157,14 +155,14 @@ impl ConnectOptions {
     #[track_caller]
     fn connect_to(&self, to: &SocketAddr) -> io::Result<TcpStream> {
         let socket = self.open(to)?;
-        socket.connect(&to.as_any())?;
+        socket.connect(to)?;
         connected(socket)
     }
 
     /// A socket that does not block, with all that has to be set before it is connected.
     fn open(&self, to: &SocketAddr) -> io::Result<Socket> {
         let local = self.local_addr_for(to)?;
-        let socket = Socket::open(super::family(to), SocketType::STREAM, true)?;
+        let socket = Socket::open(family(to), SocketType::STREAM, true)?;
         if let Some(nodelay) = self.nodelay {
             sockopt::set_tcp_nodelay(&socket, nodelay)?;
         }
@@ -178,8 +176,8 @@ impl ConnectOptions {
             sockopt::set_socket_send_buffer_size(&socket, bytes)?;
         }
         if let Some(local) = local {
-            sockopt::set_socket_reuseaddr(&socket, true)?;
-            rustix::net::bind(&socket, &local)?;
+            socket.set_reuse_address(true)?;
+            socket.bind(&local)?;
         }
         Ok(socket)
     }
@@ -196,11 +194,8 @@ impl ConnectOptions {
     /// A connection that is being set up, or is there already.
     fn begin(&self, to: &SocketAddr) -> io::Result<Attempt> {
         let socket = self.open(to)?;
-        match rustix::net::connect(&socket, to) {
-            // One that a signal has interrupted goes on all the same.
-            Ok(()) | Err(Errno::INPROGRESS | Errno::INTR) => Ok(Attempt { to: *to, socket }),
-            Err(error) => Err(error.into()),
-        }
+        socket.begin_connect(to)?;
+        Ok(Attempt { to: *to, socket })
     }
 }
 
@@ -280,27 +275,18 @@ struct Attempt {
 
 impl Arm for Attempt {
     type Output = io::Result<()>;
-    type Place = AtDescriptor;
+    type Place = AtSocket;
 
     fn try_now(&mut self) -> Option<io::Result<()>> {
-        match sockopt::socket_error(&self.socket) {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) | Err(error) => return Some(Err(error.into())),
-        }
-        // Without an error it stands when it has a peer.
-        match rustix::net::getpeername(&self.socket) {
-            Ok(_) => Some(Ok(())),
-            Err(Errno::NOTCONN) => None,
-            Err(error) => Some(Err(error.into())),
-        }
+        self.socket.try_connected()
     }
 
-    fn place(&mut self) -> AtDescriptor {
+    fn place(&mut self) -> AtSocket {
         self.socket.place(Direction::Write)
     }
 
-    fn end(&mut self, place: AtDescriptor) -> Option<io::Result<()>> {
-        match place.into_woken()? {
+    fn end(&mut self, place: AtSocket) -> Option<io::Result<()>> {
+        match into_woken(place)? {
             Ok(()) => self.try_now(),
             Err(error) => Some(Err(error)),
         }

@@ -4,14 +4,15 @@ use std::fmt;
 use std::io;
 use std::iter::FusedIterator;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{IntoRawFd, OwnedFd, RawFd};
 
 use rustix::net::{SocketAddrAny, SocketType, sockopt};
 
 use super::TcpStream;
 use crate::net::addresses::ToSocketAddrs;
-use crate::net::socket::Socket;
-use crate::scheduler::io::{AtDescriptor, Direction};
+use crate::net::face;
+use crate::net::socket::{AtSocket, BACKLOG, Socket, family, into_woken};
+use crate::scheduler::io::Direction;
 use crate::scheduler::lowlevel::Arm;
 
 /// Waits for connections; as [`std::net::TcpListener`].
@@ -56,6 +57,7 @@ impl TcpListener {
     /// # Errors
     ///
     /// As the system has it, of the last address: `AddrInUse`. Of a name, what [`lookup_host`](crate::net::lookup_host) says.
+    #[doc(alias = "open_tcp_listeners")]
     #[track_caller]
     pub fn bind(address: impl ToSocketAddrs) -> io::Result<TcpListener> {
         ListenOptions::new().bind(address)
@@ -75,6 +77,7 @@ impl TcpListener {
     /// # Panics
     ///
     /// Outside of [`run`](crate::run).
+    #[doc(alias = "sock_accept")]
     #[track_caller]
     pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         accepted(self.socket.accept()?)
@@ -181,16 +184,16 @@ impl TcpListener {
 
     /// Of whatever sort it is: what is no listener says so when it is used.
     fn adopt(fd: OwnedFd) -> TcpListener {
-        let socket = Socket::new(fd);
+        let socket = Socket::adopted(fd);
         // It can only fail of what is no socket.
         let _ = socket.set_nonblocking(true);
         TcpListener { socket }
     }
 }
 
-fn accepted((fd, address): (OwnedFd, Option<SocketAddrAny>)) -> io::Result<(TcpStream, SocketAddr)> {
+fn accepted((socket, address): (Socket, Option<SocketAddrAny>)) -> io::Result<(TcpStream, SocketAddr)> {
     let address = address.ok_or_else(|| io::Error::other("a connection without an address"))?;
-    Ok((TcpStream::new(Socket::new(fd)), SocketAddr::try_from(address)?))
+    Ok((TcpStream::new(socket), SocketAddr::try_from(address)?))
 }
 
 /// How to listen, for more than [`TcpListener::bind`] does.
@@ -216,9 +219,6 @@ pub struct ListenOptions {
     recv_buffer_size: Option<usize>,
     send_buffer_size: Option<usize>,
 }
-
-/// Connections that wait to be accepted. The system takes no more than its own limit, which is 4,096 on Linux of today.
-pub(in crate::net) const BACKLOG: i32 = 4096;
 
 impl ListenOptions {
     /// As [`TcpListener::bind`] has it.
@@ -276,23 +276,14 @@ impl ListenOptions {
     /// As [`TcpListener::bind`].
     #[track_caller]
     pub fn bind(&self, address: impl ToSocketAddrs) -> io::Result<TcpListener> {
-        let mut last = None;
-        for address in address.to_addresses()?.resolve()?.addresses {
-            match self.bind_to(&address) {
-                Ok(listener) => return Ok(listener),
-                Err(error) => last = Some(error),
-            }
-        }
-        Err(last.unwrap_or_else(|| {
-            io::Error::new(io::ErrorKind::InvalidInput, "there is no address to listen at")
-        }))
+        address.to_addresses()?.first_that(|address| self.bind_to(address))
     }
 
     fn bind_to(&self, address: &SocketAddr) -> io::Result<TcpListener> {
-        let socket = Socket::open(super::family(address), SocketType::STREAM, true)?;
-        sockopt::set_socket_reuseaddr(&socket, self.reuse_address)?;
+        let socket = Socket::open(family(address), SocketType::STREAM, true)?;
+        socket.set_reuse_address(self.reuse_address)?;
         if self.reuse_port {
-            set_reuse_port(&socket)?;
+            socket.share_address()?;
         }
         if let (Some(only), SocketAddr::V6(_)) = (self.only_v6, address) {
             sockopt::set_ipv6_v6only(&socket, only)?;
@@ -303,8 +294,8 @@ impl ListenOptions {
         if let Some(bytes) = self.send_buffer_size {
             sockopt::set_socket_send_buffer_size(&socket, bytes)?;
         }
-        rustix::net::bind(&socket, address)?;
-        rustix::net::listen(&socket, self.backlog)?;
+        socket.bind(address)?;
+        socket.listen(self.backlog)?;
         Ok(TcpListener { socket })
     }
 }
@@ -313,16 +304,6 @@ impl Default for ListenOptions {
     fn default() -> ListenOptions {
         ListenOptions::new()
     }
-}
-
-#[cfg(not(any(target_os = "solaris", target_os = "illumos")))]
-fn set_reuse_port(socket: &Socket) -> io::Result<()> {
-    Ok(sockopt::set_socket_reuseport(socket, true)?)
-}
-
-#[cfg(any(target_os = "solaris", target_os = "illumos"))]
-fn set_reuse_port(_: &Socket) -> io::Result<()> {
-    Err(io::Error::new(io::ErrorKind::Unsupported, "this system does not share ports"))
 }
 
 /// An arm that accepts a connection: see [`TcpListener::accepting`].
@@ -334,18 +315,18 @@ pub struct Accepting<'a> {
 
 impl Arm for Accepting<'_> {
     type Output = io::Result<(TcpStream, SocketAddr)>;
-    type Place = AtDescriptor;
+    type Place = AtSocket;
 
     fn try_now(&mut self) -> Option<Self::Output> {
         Some(self.listener.socket.try_accept()?.and_then(accepted))
     }
 
-    fn place(&mut self) -> AtDescriptor {
+    fn place(&mut self) -> AtSocket {
         self.listener.socket.place(Direction::Read)
     }
 
-    fn end(&mut self, place: AtDescriptor) -> Option<Self::Output> {
-        match place.into_woken()? {
+    fn end(&mut self, place: AtSocket) -> Option<Self::Output> {
+        match into_woken(place)? {
             // Somebody else may have been faster, or the connection is gone again.
             Ok(()) => self.try_now(),
             Err(error) => Some(Err(error)),
@@ -439,4 +420,10 @@ impl fmt::Debug for TcpListener {
     }
 }
 
-super::has_descriptor!(TcpListener);
+impl IntoRawFd for TcpListener {
+    fn into_raw_fd(self) -> RawFd {
+        self.socket.into_fd().into_raw_fd()
+    }
+}
+
+face::descriptor!(TcpListener);

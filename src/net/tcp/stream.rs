@@ -3,7 +3,6 @@
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::{Shutdown, SocketAddr};
-use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use rustix::net::sockopt;
@@ -12,9 +11,8 @@ use super::ConnectOptions;
 use super::keepalive::{self, Keepalive};
 use crate::error::Cancelled;
 use crate::net::addresses::ToSocketAddrs;
-use crate::net::readiness::Readiness;
+use crate::net::face;
 use crate::net::socket::Socket;
-use crate::scheduler::io::Direction;
 use crate::scheduler::lowlevel;
 use crate::time;
 
@@ -90,6 +88,8 @@ impl TcpStream {
     /// Outside of [`run`](crate::run).
     #[doc(alias = "create_connection")]
     #[doc(alias = "open_connection")]
+    #[doc(alias = "open_tcp_stream")]
+    #[doc(alias = "sock_connect")]
     #[track_caller]
     pub fn connect(address: impl ToSocketAddrs) -> io::Result<TcpStream> {
         ConnectOptions::new().connect(address)
@@ -133,65 +133,6 @@ impl TcpStream {
         self.recv(buffer, true)
     }
 
-    /// Parks until a read would not wait, since there is something, or an end, or an error.
-    ///
-    /// # Errors
-    ///
-    /// [`Cancelled`]; another task waits already.
-    ///
-    /// # Panics
-    ///
-    /// Outside of [`run`](crate::run).
-    #[track_caller]
-    pub fn wait_readable(&self) -> io::Result<()> {
-        self.socket.wait(Direction::Read, "readable")
-    }
-
-    /// Parks until a write would not wait.
-    ///
-    /// # Errors
-    ///
-    /// [`Cancelled`]; another task waits already.
-    ///
-    /// # Panics
-    ///
-    /// Outside of [`run`](crate::run).
-    #[track_caller]
-    pub fn wait_writable(&self) -> io::Result<()> {
-        self.socket.wait(Direction::Write, "writable")
-    }
-
-    /// An arm that waits until a read would not wait, for [`select`](crate::select::select).
-    ///
-    /// ```
-    /// use ropewalk::net::{TcpListener, TcpStream};
-    /// use ropewalk::select::{Chosen, select};
-    /// use std::io::{Read, Write};
-    ///
-    /// ropewalk::run(|| {
-    ///     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    ///     let connect = || {
-    ///         let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    ///         (near, listener.accept().unwrap().0)
-    ///     };
-    ///     let ((left, _), (mut right, mut far)) = (connect(), connect());
-    ///     far.write_all(b"!").unwrap();
-    ///     match select((left.readable(), right.readable())).unwrap() {
-    ///         Chosen::First(_) => panic!("nothing was written there"),
-    ///         Chosen::Second(ready) => ready.unwrap(),
-    ///     }
-    ///     assert_eq!(right.read(&mut [0; 8]).unwrap(), 1);
-    /// });
-    /// ```
-    pub fn readable(&self) -> Readiness<'_> {
-        Readiness::new(&self.socket, Direction::Read)
-    }
-
-    /// An arm that waits until a write would not wait, for [`select`](crate::select::select).
-    pub fn writable(&self) -> Readiness<'_> {
-        Readiness::new(&self.socket, Direction::Write)
-    }
-
     /// Ends one direction of the connection, or both. Whoever waits in it goes on.
     ///
     /// # Errors
@@ -217,54 +158,6 @@ impl TcpStream {
     /// As the system has it.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         Ok(SocketAddr::try_from(self.socket.local_addr()?)?)
-    }
-
-    /// The same connection once more, with a descriptor of its own. A task may wait for each.
-    ///
-    /// # Errors
-    ///
-    /// As the system has it.
-    pub fn try_clone(&self) -> io::Result<TcpStream> {
-        Ok(TcpStream { socket: self.socket.try_clone()? })
-    }
-
-    /// How long a read may wait, for crates that set it as they do of std's; else let a
-    /// [`timeout`](crate::time::timeout) stand around whatever it is for. Without one a read waits as long as it takes.
-    ///
-    /// What takes longer fails as of std's, with `WouldBlock`, and has taken nothing.
-    ///
-    /// # Errors
-    ///
-    /// It is no time at all: `InvalidInput`.
-    pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.socket.set_timeout(Direction::Read, timeout)
-    }
-
-    /// See [`set_read_timeout`](TcpStream::set_read_timeout).
-    ///
-    /// # Errors
-    ///
-    /// None; it is a `Result` as std's is.
-    pub fn read_timeout(&self) -> io::Result<Option<Duration>> {
-        Ok(self.socket.timeout(Direction::Read))
-    }
-
-    /// How long a write may wait: as [`set_read_timeout`](TcpStream::set_read_timeout).
-    ///
-    /// # Errors
-    ///
-    /// It is no time at all: `InvalidInput`.
-    pub fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.socket.set_timeout(Direction::Write, timeout)
-    }
-
-    /// See [`set_write_timeout`](TcpStream::set_write_timeout).
-    ///
-    /// # Errors
-    ///
-    /// None; it is a `Result` as std's is.
-    pub fn write_timeout(&self) -> io::Result<Option<Duration>> {
-        Ok(self.socket.timeout(Direction::Write))
     }
 
     /// Whether small packets are sent at once, instead of waiting a moment for more.
@@ -313,7 +206,7 @@ impl TcpStream {
     ///
     /// As the system has it.
     pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
-        Ok(sockopt::set_socket_linger(&self.socket, linger)?)
+        self.socket.set_linger(linger)
     }
 
     /// See [`set_linger`](TcpStream::set_linger).
@@ -464,15 +357,6 @@ impl TcpStream {
         Ok((millis > 0).then(|| Duration::from_millis(millis.into())))
     }
 
-    /// What went wrong since it was asked last.
-    ///
-    /// # Errors
-    ///
-    /// As the system has it.
-    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        self.socket.take_error()
-    }
-
     #[inline]
     #[track_caller]
     fn recv(&self, buffer: &mut [u8], peek: bool) -> io::Result<usize> {
@@ -548,33 +432,6 @@ impl Write for TcpStream {
     }
 }
 
-/// With the timeouts that it has.
-impl From<std::net::TcpStream> for TcpStream {
-    fn from(stream: std::net::TcpStream) -> TcpStream {
-        OwnedFd::from(stream).into()
-    }
-}
-
-/// What is no connection says so when it is used.
-impl From<OwnedFd> for TcpStream {
-    fn from(fd: OwnedFd) -> TcpStream {
-        TcpStream { socket: Socket::adopted(fd) }
-    }
-}
-
-/// It blocks, with the timeouts that it has; unless it came from somebody who had set it not to.
-impl From<TcpStream> for std::net::TcpStream {
-    fn from(stream: TcpStream) -> std::net::TcpStream {
-        stream.socket.into_fd().into()
-    }
-}
-
-impl From<TcpStream> for OwnedFd {
-    fn from(stream: TcpStream) -> OwnedFd {
-        stream.socket.into_fd()
-    }
-}
-
 impl fmt::Debug for TcpStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("TcpStream");
@@ -588,4 +445,4 @@ impl fmt::Debug for TcpStream {
     }
 }
 
-super::has_descriptor!(TcpStream);
+face::as_std!(TcpStream, std::net::TcpStream);

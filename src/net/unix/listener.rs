@@ -14,9 +14,9 @@ use rustix::net::{AddressFamily, SocketAddrAny, SocketAddrUnix, SocketType};
 use super::address;
 use super::stream::UnixStream;
 use crate::net::face;
-use crate::net::socket::Socket;
-use crate::net::tcp::listener::BACKLOG;
-use crate::scheduler::io::{AtDescriptor, Direction};
+
+use crate::net::socket::{AtSocket, BACKLOG, Socket, into_woken};
+use crate::scheduler::io::Direction;
 use crate::scheduler::lowlevel::Arm;
 
 /// Waits for connections of this machine; as [`std::os::unix::net::UnixListener`].
@@ -124,14 +124,7 @@ impl UnixListener {
     /// Outside of [`run`](crate::run).
     #[track_caller]
     pub fn accept(&self) -> io::Result<(UnixStream, SocketAddr)> {
-        self.accepted(self.socket.accept()?)
-    }
-
-    fn accepted(
-        &self,
-        (fd, address): (OwnedFd, Option<SocketAddrAny>),
-    ) -> io::Result<(UnixStream, SocketAddr)> {
-        Ok((UnixStream::from_socket(self.socket.accepted(fd)), address::of_sender(address)?))
+        accepted(self.socket.accept()?)
     }
 
     /// An arm that accepts a connection, for [`select`](crate::select::select).
@@ -203,6 +196,10 @@ impl UnixListener {
     }
 }
 
+fn accepted((socket, address): (Socket, Option<SocketAddrAny>)) -> io::Result<(UnixStream, SocketAddr)> {
+    Ok((UnixStream::from_socket(socket), address::of_sender(address)?))
+}
+
 /// An arm that accepts a connection: see [`UnixListener::accepting`].
 #[derive(Clone, Copy, Debug)]
 #[must_use = "nothing is accepted until it is selected"]
@@ -212,18 +209,18 @@ pub struct UnixAccepting<'a> {
 
 impl Arm for UnixAccepting<'_> {
     type Output = io::Result<(UnixStream, SocketAddr)>;
-    type Place = AtDescriptor;
+    type Place = AtSocket;
 
     fn try_now(&mut self) -> Option<Self::Output> {
-        Some(self.listener.socket.try_accept()?.and_then(|accepted| self.listener.accepted(accepted)))
+        Some(self.listener.socket.try_accept()?.and_then(accepted))
     }
 
-    fn place(&mut self) -> AtDescriptor {
+    fn place(&mut self) -> AtSocket {
         self.listener.socket.place(Direction::Read)
     }
 
-    fn end(&mut self, place: AtDescriptor) -> Option<Self::Output> {
-        match place.into_woken()? {
+    fn end(&mut self, place: AtSocket) -> Option<Self::Output> {
+        match into_woken(place)? {
             // Somebody else may have been faster.
             Ok(()) => self.try_now(),
             Err(error) => Some(Err(error)),
