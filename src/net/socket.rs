@@ -55,6 +55,31 @@ pub(super) fn into_woken(place: AtSocket) -> Option<io::Result<()>> {
     }
 }
 
+impl Descriptor {
+    /// Fails as std's sockets do whose time is over.
+    #[cold]
+    #[track_caller]
+    fn perform_within(
+        &self,
+        timeout: Duration,
+        what: &'static str,
+        operation: Operation<'_, '_>,
+    ) -> io::Result<usize> {
+        within(timeout, || scheduled::perform(&self.source, what, operation))
+    }
+}
+
+/// Returns what a call on a simulated socket returns, for as long as one in that direction may wait. No function, which would hide
+/// where the call is made.
+macro_rules! limited {
+    ($socket:ident, $direction:expr, $call:expr) => {
+        match $socket.timeout($direction) {
+            None => return $call,
+            Some(timeout) => return within(timeout, || $call),
+        }
+    };
+}
+
 /// How long a call may wait, in nanoseconds; none if that is 0.
 struct Timeout(AtomicU64);
 
@@ -98,19 +123,6 @@ impl Socket {
     fn at(end: End) -> Socket {
         let timeouts = || Timeout(AtomicU64::new(0));
         Socket { end, kind: Kind::Other, read_timeout: timeouts(), write_timeout: timeouts() }
-    }
-
-    /// The source of what the system does.
-    ///
-    /// # Errors
-    ///
-    /// It is simulated, and whoever calls does not know that.
-    #[inline]
-    fn source(&self) -> io::Result<&Source> {
-        match &self.end {
-            End::System(descriptor) => Ok(&descriptor.source),
-            End::Simulated(_) => Err(io::Error::new(io::ErrorKind::Unsupported, "this socket is simulated")),
-        }
     }
 
     /// One that std had, or somebody else, with the timeouts that it has. Of what is no socket nothing can be asked, and calls on it
@@ -185,21 +197,23 @@ impl Socket {
     #[inline]
     #[track_caller]
     pub(super) fn recv(&self, buffer: &mut [u8], peek: bool) -> io::Result<usize> {
-        if let End::Simulated(simulated) = &self.end {
-            return self.limited(Direction::Read, || simulated.recv(buffer, peek));
-        }
+        let descriptor = match &self.end {
+            End::System(descriptor) => descriptor,
+            End::Simulated(simulated) => limited!(self, Direction::Read, simulated.recv(buffer, peek)),
+        };
         let kind = self.kind;
-        self.perform(if peek { "peek" } else { "recv" }, Operation::Recv { buffer, peek, kind })
+        self.perform(descriptor, if peek { "peek" } else { "recv" }, Operation::Recv { buffer, peek, kind })
     }
 
     #[inline]
     #[track_caller]
     pub(super) fn send(&self, bytes: &[u8]) -> io::Result<usize> {
-        if let End::Simulated(simulated) = &self.end {
-            return self.limited(Direction::Write, || simulated.send(bytes));
-        }
+        let descriptor = match &self.end {
+            End::System(descriptor) => descriptor,
+            End::Simulated(simulated) => limited!(self, Direction::Write, simulated.send(bytes)),
+        };
         match self.kind {
-            Kind::Tcp | Kind::UnixStream => self.perform("send", Operation::Send { bytes }),
+            Kind::Tcp | Kind::UnixStream => self.perform(descriptor, "send", Operation::Send { bytes }),
             Kind::UnixDatagrams | Kind::Other => {
                 self.call(Direction::Write, "send", |fd| rustix::net::send(fd, bytes, AT_ONCE))
             }
@@ -208,24 +222,25 @@ impl Socket {
 
     #[track_caller]
     pub(super) fn recv_vectored(&self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        if let End::Simulated(_) = &self.end {
+        let End::System(descriptor) = &self.end else {
             let first = buffers.iter_mut().find(|buffer| !buffer.is_empty());
             return self.recv(first.map_or(&mut [], |buffer| &mut **buffer), false);
-        }
+        };
         let mut message = Message::receive(buffers);
-        self.perform("recv", Operation::RecvMessage { message: &mut message, peek: false, kind: self.kind })
+        let operation = Operation::RecvMessage { message: &mut message, peek: false, kind: self.kind };
+        self.perform(descriptor, "recv", operation)
     }
 
     #[track_caller]
     pub(super) fn send_vectored(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
-        if let End::Simulated(_) = &self.end {
+        let End::System(descriptor) = &self.end else {
             let first = buffers.iter().find(|buffer| !buffer.is_empty());
             return self.send(first.map_or(&[], |buffer| &**buffer));
-        }
+        };
         match self.kind {
             Kind::Tcp | Kind::UnixStream => {
                 let mut message = Message::send(buffers);
-                self.perform("send", Operation::SendMessage { message: &mut message })
+                self.perform(descriptor, "send", Operation::SendMessage { message: &mut message })
             }
             Kind::UnixDatagrams | Kind::Other => self.call(Direction::Write, "send", |fd| {
                 rustix::net::sendmsg(fd, buffers, &mut SendAncillaryBuffer::default(), AT_ONCE)
@@ -240,14 +255,16 @@ impl Socket {
         buffer: &mut [u8],
         peek: bool,
     ) -> io::Result<(usize, Option<SocketAddrAny>)> {
-        if let End::Simulated(simulated) = &self.end {
-            let (count, from) = self.limited(Direction::Read, || simulated.recv_from(buffer, peek))?;
-            return Ok((count, Some(from.into())));
-        }
+        let descriptor = match &self.end {
+            End::System(descriptor) => descriptor,
+            End::Simulated(simulated) => {
+                limited!(self, Direction::Read, received_simulated(simulated.recv_from(buffer, peek)))
+            }
+        };
         let mut buffers = [IoSliceMut::new(buffer)];
         let mut message = Message::receive(&mut buffers);
-        let count =
-            self.perform("recv", Operation::RecvMessage { message: &mut message, peek, kind: self.kind })?;
+        let operation = Operation::RecvMessage { message: &mut message, peek, kind: self.kind };
+        let count = self.perform(descriptor, "recv", operation)?;
         Ok((count, message.sender()))
     }
 
@@ -262,12 +279,10 @@ impl Socket {
     /// The next connection, of which nobody knows yet; the peer's address, if it has one.
     #[track_caller]
     pub(super) fn accept(&self) -> io::Result<(Socket, Option<SocketAddrAny>)> {
-        match &self.end {
-            End::System(_) => self.call(Direction::Read, "accept", accept).map(|it| self.accepted(it)),
-            End::Simulated(simulated) => {
-                self.limited(Direction::Read, || simulated.accept()).map(accepted_simulated)
-            }
+        if let End::Simulated(simulated) = &self.end {
+            limited!(self, Direction::Read, accepted_simulated(simulated.accept()));
         }
+        Ok(self.accepted(self.call(Direction::Read, "accept", accept)?))
     }
 
     /// As [`accept`](Socket::accept), if one is there.
@@ -278,7 +293,7 @@ impl Socket {
                 Ok(accepted) => Some(Ok(self.accepted(accepted))),
                 Err(error) => Some(Err(error.into())),
             },
-            End::Simulated(simulated) => Some(simulated.try_accept()?.map(accepted_simulated)),
+            End::Simulated(simulated) => Some(accepted_simulated(simulated.try_accept()?)),
         }
     }
 
@@ -315,7 +330,7 @@ impl Socket {
     #[track_caller]
     pub(super) fn connect(&self, to: &SocketAddr) -> io::Result<()> {
         if let End::Simulated(simulated) = &self.end {
-            return self.limited(Direction::Write, || simulated.connect(*to));
+            limited!(self, Direction::Write, simulated.connect(*to));
         }
         let mut has_begun = false;
         self.call(Direction::Write, "connect", |fd| {
@@ -338,34 +353,30 @@ impl Socket {
         what: &'static str,
         mut call: impl FnMut(BorrowedFd<'_>) -> Result<T, Errno>,
     ) -> io::Result<T> {
+        let End::System(descriptor) = &self.end else {
+            return Err(io::Error::new(io::ErrorKind::Unsupported, "this socket is simulated"));
+        };
         let mut done = None;
         let mut once = || {
-            done = Some(call(self.as_fd())?);
+            done = Some(call(descriptor.fd.as_fd())?);
             Ok(0)
         };
-        self.perform(what, Operation::Call { direction, call: &mut once })?;
+        self.perform(descriptor, what, Operation::Call { direction, call: &mut once })?;
         Ok(done.expect("a call that has succeeded has brought something"))
     }
 
     #[inline]
     #[track_caller]
-    fn perform(&self, what: &'static str, operation: Operation<'_, '_>) -> io::Result<usize> {
-        match self.timeout_of(operation.direction()).get() {
-            None => scheduled::perform(self.source()?, what, operation),
-            Some(timeout) => self.perform_within(timeout, what, operation),
-        }
-    }
-
-    /// Fails as std's sockets do whose time is over.
-    #[cold]
-    #[track_caller]
-    fn perform_within(
+    fn perform(
         &self,
-        timeout: Duration,
+        descriptor: &Descriptor,
         what: &'static str,
         operation: Operation<'_, '_>,
     ) -> io::Result<usize> {
-        within(timeout, || scheduled::perform(self.source()?, what, operation))
+        match self.timeout_of(operation.direction()).get() {
+            None => scheduled::perform(&descriptor.source, what, operation),
+            Some(timeout) => descriptor.perform_within(timeout, what, operation),
+        }
     }
 
     /// What takes several calls, for as long as one in that direction may wait.
@@ -507,8 +518,18 @@ fn set_reuse_port(_: BorrowedFd<'_>) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::Unsupported, "this system does not share ports"))
 }
 
-fn accepted_simulated((socket, peer): (simulated::Socket, SocketAddr)) -> (Socket, Option<SocketAddrAny>) {
-    (Socket::simulated(socket), Some(peer.into()))
+fn received_simulated(
+    received: io::Result<(usize, SocketAddr)>,
+) -> io::Result<(usize, Option<SocketAddrAny>)> {
+    let (count, sender) = received?;
+    Ok((count, Some(sender.into())))
+}
+
+fn accepted_simulated(
+    accepted: io::Result<(simulated::Socket, SocketAddr)>,
+) -> io::Result<(Socket, Option<SocketAddrAny>)> {
+    let (socket, peer) = accepted?;
+    Ok((Socket::simulated(socket), Some(peer.into())))
 }
 
 /// Whether a connection that was being set up stands; `AGAIN` if that is not known.

@@ -915,8 +915,9 @@ fn tasks_that_wait_for_each_other_over_the_network_are_a_deadlock_and_the_report
             });
         });
     });
-    assert!(text.contains("recv at 10.0.0.2:49152 of 10.0.0.1:49152"), "{text}");
-    assert!(text.contains("recv at 10.0.0.1:49152 of 10.0.0.2:49152"), "{text}");
+    let here = "(tests/net/simulated.rs:";
+    assert!(text.contains(&format!("recv at 10.0.0.2:49152 of 10.0.0.1:49152 {here}")), "{text}");
+    assert!(text.contains(&format!("recv at 10.0.0.1:49152 of 10.0.0.2:49152 {here}")), "{text}");
 }
 
 #[test]
