@@ -37,6 +37,11 @@
 //! descriptors that are not this library's there are [`lowlevel::wait_readable`](crate::lowlevel::wait_readable) and its
 //! siblings.
 //!
+//! # In tests
+//!
+//! In a runtime with a [`testing::Network`](crate::testing::Network) the sockets that go over networks are simulated: the same program
+//! runs in virtual time, with delays, resets and partitions, and the same each time.
+//!
 //! # Cancellation
 //!
 //! In a cancelled scope every wait fails with [`Cancelled`](crate::Cancelled) inside of an [`io::Error`](std::io::Error). What was
