@@ -92,7 +92,7 @@ fn compare(pages: usize, delay: Duration) -> io::Result<()> {
         ("a thread for each", a_thread_for_each),
         ("a task for each", a_task_for_each),
     ];
-    let mut times = Vec::new();
+    let (mut times, mut cpu) = (Vec::new(), Vec::new());
     let mut fetched = Vec::new();
     for (name, way) in ways {
         let bar = ProgressBar::new(pages as u64).with_style(style()).with_message(name);
@@ -101,8 +101,10 @@ fn compare(pages: usize, delay: Duration) -> io::Result<()> {
         fetched = result?;
         println!("{name:<19} {measured}");
         times.push(measured.time.as_secs_f64());
+        cpu.push(measured.cpu.as_secs_f64());
     }
-    println!("\nTasks are done {:.0} times as fast as one after another.", times[0] / times[2]);
+    println!("\nTasks are done {:.0} times as fast as one after another,", times[0] / times[2]);
+    println!("with {:.0} % of the processor time that threads take.", 100.0 * cpu[2] / cpu[1]);
     println!("{}", most_popular(&urls, &fetched));
     Ok(())
 }
@@ -124,7 +126,7 @@ fn most_popular(urls: &[Url], pages: &[Page]) -> String {
     match links.into_iter().max_by_key(|&(path, count)| (count, path)) {
         Some((path, count)) => {
             let title = titles.get(path).unwrap_or(&"another site");
-            format!("Of {all} links most lead to {path}, \"{title}\": {count}.")
+            format!("The pages have {all} links. Most of them, {count}, lead to {path}, \"{title}\".")
         }
         None => "There are no links.".to_owned(),
     }

@@ -11,7 +11,7 @@ use crate::site;
 
 pub(crate) struct Measured {
     pub(crate) time: Duration,
-    cpu: Duration,
+    pub(crate) cpu: Duration,
     /// In bytes, at the most; `None` where the system does not tell.
     memory: Option<u64>,
 }

@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::str::Utf8Error;
 
 use super::error::{Incomplete, LimitExceeded};
+use crate::scheduler;
 use crate::task;
 
 /// A buffered reader with a limit, that loses nothing: as [`std::io::BufReader`], and in its place.
@@ -38,6 +39,11 @@ use crate::task;
 /// A refused piece is in the way until it is skipped (`reader.skip_until(b'\n')` needs no memory for that), read in another way
 /// (`read`, `fill_buf`), or allowed by [`set_limit`](LineReader::set_limit). It is never cut, so that the rest of a long line is not
 /// taken for a line.
+///
+/// # In a `select`
+///
+/// A stream's `readable()` arm tells of what has not been received. What is in the [buffer](LineReader::buffer) already it does not
+/// know: read all lines that are there before it is asked, or give the reader a task of its own and a channel.
 ///
 /// # Cancellation
 ///
@@ -274,6 +280,8 @@ impl<R: Read + ?Sized> LineReader<R> {
         longest_end: usize,
         look: impl Fn(&[u8], usize) -> Option<Found>,
     ) -> io::Result<Option<Piece>> {
+        // What is in the buffer already need not be waited for, and there may be much of it.
+        scheduler::share_thread();
         let most = self.limit.saturating_add(longest_end);
         let mut looked_at = 0;
         loop {
@@ -308,6 +316,7 @@ impl<R: Read + ?Sized> LineReader<R> {
     /// Waits for `count` bytes, which are not more than the limit.
     #[track_caller]
     fn find_exact(&mut self, count: usize) -> io::Result<Range<usize>> {
+        scheduler::share_thread();
         while self.buffer().len() < count {
             if self.fill(self.limit)? == 0 {
                 return Err(Incomplete::new(self.buffer().len(), Some(count)).into());

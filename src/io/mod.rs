@@ -31,8 +31,8 @@
 //!
 //! The streams of this library are [`Read`] and [`Write`], for `&TcpStream` too. So whatever std makes of these works unchanged, and parks
 //! the task where it would block the thread: `BufReader`, `BufWriter`, `LineWriter`, `copy`, `read_to_end`, `read_exact`, `write_all`,
-//! `take`, `chain`, `lines`, `write!`. What is used most is here under its own name, so that `use ropewalk::io` can stand in
-//! place of `use std::io`.
+//! `take`, `chain`, `lines`, `write!`. All of that is here under its own name too, so that `use ropewalk::io` can stand in
+//! place of `use std::io`; but for standard input and output, which block the thread.
 //!
 //! A cancelled wait passes through all of these as the error that it is: none of them tries again, and
 //! [`Cancelled::is`](crate::Cancelled::is) recognises it. What they had read by then is where std says that it is after an error:
@@ -107,6 +107,7 @@ pub use pipe::{PipeReader, PipeWriter, pipe};
 
 #[doc(no_inline)]
 pub use std::io::{
-    BufRead, BufReader, BufWriter, Cursor, Error, ErrorKind, IoSlice, IoSliceMut, LineWriter, Read, Result,
-    Seek, SeekFrom, Write, copy, empty, read_to_string, repeat, sink,
+    BufRead, BufReader, BufWriter, Bytes, Chain, Cursor, Empty, Error, ErrorKind, IntoInnerError, IoSlice,
+    IoSliceMut, LineWriter, Lines, Read, Repeat, Result, Seek, SeekFrom, Sink, Split, Take, Write, copy,
+    empty, prelude, read_to_string, repeat, sink,
 };

@@ -2,9 +2,10 @@
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::process::Stdio;
+use std::process::{ChildStderr, ChildStdin, ChildStdout, Stdio};
 
 use super::descriptor::Async;
+use crate::scheduler::lowlevel::Readiness;
 
 /// The end of a pipe that is read: see [`pipe`].
 #[derive(Debug)]
@@ -131,6 +132,88 @@ impl Write for PipeWriter {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// A child's output, to be read; it does not block any more.
+///
+/// ```
+/// use ropewalk::io::{LineReader, PipeReader};
+/// use std::process::{Command, Stdio};
+///
+/// # ropewalk::run(|| {
+/// let mut child = Command::new("echo").arg("rope").stdout(Stdio::piped()).spawn()?;
+/// let output = PipeReader::try_from(child.stdout.take().unwrap())?;
+/// assert_eq!(LineReader::new(output).next_line()?, Some("rope"));
+/// child.wait()?;
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
+impl TryFrom<ChildStdout> for PipeReader {
+    type Error = io::Error;
+
+    fn try_from(output: ChildStdout) -> io::Result<PipeReader> {
+        OwnedFd::from(output).try_into()
+    }
+}
+
+/// What a child says of what went wrong; it does not block any more.
+impl TryFrom<ChildStderr> for PipeReader {
+    type Error = io::Error;
+
+    fn try_from(output: ChildStderr) -> io::Result<PipeReader> {
+        OwnedFd::from(output).try_into()
+    }
+}
+
+/// A child's input, to be written; it does not block any more.
+impl TryFrom<ChildStdin> for PipeWriter {
+    type Error = io::Error;
+
+    fn try_from(input: ChildStdin) -> io::Result<PipeWriter> {
+        OwnedFd::from(input).try_into()
+    }
+}
+
+impl PipeReader {
+    /// Parks until there is something to read, or the end.
+    ///
+    /// # Errors
+    ///
+    /// As the system has it; another task waits to read; [`Cancelled`](crate::Cancelled).
+    ///
+    /// # Panics
+    ///
+    /// Outside of [`run`](crate::run).
+    #[track_caller]
+    pub fn wait_readable(&self) -> io::Result<()> {
+        self.end.wait_readable()
+    }
+
+    /// An arm that waits until there is something to read, or the end, for [`select`](crate::select::select).
+    pub fn readable(&self) -> Readiness<BorrowedFd<'_>> {
+        self.end.readable()
+    }
+}
+
+impl PipeWriter {
+    /// Parks until something can be written, or nobody reads any more.
+    ///
+    /// # Errors
+    ///
+    /// As the system has it; another task waits to write; [`Cancelled`](crate::Cancelled).
+    ///
+    /// # Panics
+    ///
+    /// Outside of [`run`](crate::run).
+    #[track_caller]
+    pub fn wait_writable(&self) -> io::Result<()> {
+        self.end.wait_writable()
+    }
+
+    /// An arm that waits until something can be written, or nobody reads any more, for [`select`](crate::select::select).
+    pub fn writable(&self) -> Readiness<BorrowedFd<'_>> {
+        self.end.writable()
     }
 }
 

@@ -133,7 +133,7 @@ behind!(Arc<L>);
 ///     let listener = TcpListener::bind("127.0.0.1:0")?;
 ///     let served = Cell::new(0);
 ///     task::scope(|s| {
-///         let server = s.spawn(|| {
+///         s.spawn_service(|| {                                   // It ends when the others have.
 ///             net::serve(&listener, |mut stream, _peer| {
 ///                 served.set(served.get() + 1);
 ///                 writeln!(stream, "You are number {}.", served.get())
@@ -143,7 +143,6 @@ behind!(Arc<L>);
 ///             let stream = TcpStream::connect(listener.local_addr()?)?;
 ///             assert_eq!(io::read_to_string(stream)?, expected);
 ///         }
-///         server.cancel();
 ///         Ok::<_, io::Error>(())
 ///     })
 /// })
@@ -610,7 +609,8 @@ impl Controller {
 
     /// Begins to shut down, as [`shutdown`](Controller::shutdown) does, and does not wait. Says whether this was the first time.
     ///
-    /// It works in callbacks and in destructors too. A `grace` of [`Duration::MAX`] is for ever.
+    /// Connections that the loop has accepted in the same turn are served all the same: several may begin before the first of them says
+    /// stop. It works in callbacks and in destructors too. A `grace` of [`Duration::MAX`] is for ever.
     ///
     /// # Panics
     ///

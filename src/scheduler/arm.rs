@@ -75,6 +75,10 @@ use crate::error::Cancelled;
 ///     });
 /// });
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no arm, and cannot be selected",
+    note = "a call that waits gives its result; its arm is called after what goes on: `recv` and `receiving`, `sleep` and `sleeping`, `wait_readable` and `readable`"
+)]
 pub trait Arm {
     /// What it gives.
     type Output;

@@ -51,7 +51,7 @@ pub(crate) use handle::{Ends, Options, spawn, spawn_on};
 pub use handle::{Handle, Joining};
 pub(crate) use info::{current_id, snapshot};
 pub(crate) use live::{Live, live_runtimes};
-pub(crate) use park::{checkpoint, yield_now};
+pub(crate) use park::{checkpoint, share_thread, yield_now};
 pub use runtime::{Builder, Clock, Driver, RunError, Runtime, run};
 pub(crate) use tree::{Seen, Snapshot};
 pub(crate) use tripwire::{set_tripwire, take_tripwire};

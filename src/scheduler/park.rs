@@ -386,7 +386,7 @@ unsafe fn give_way(core: &Core, task: *const Record) -> bool {
 
 /// Lets others run now and then, as [`may_wait`] does, in the middle of something that has been waited for already. So it
 /// does not fail: that is for the next wait, if there is one.
-pub(super) fn share_thread() {
+pub(crate) fn share_thread() {
     let task = here::task();
     if task.is_null() || thread::panicking() {
         return;

@@ -80,6 +80,9 @@ pub enum Clock {
     #[default]
     Real,
     /// Stands still while a task can go on, and jumps to the next deadline when all wait.
+    ///
+    /// Sockets, pipes and other processes live in real time. It jumps as soon as none of them is ready: a deadline around such a wait is
+    /// over at once. For those there is the real clock, or [a network in memory](crate::testing::Network).
     Virtual,
 }
 

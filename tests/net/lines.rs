@@ -503,3 +503,25 @@ fn an_empty_end_is_refused_in_words() {
     assert_eq!(of(&[b""]), "an empty end is everywhere: give it one byte or more");
     assert_eq!(of(&[]), "give it an end to look for");
 }
+
+#[test]
+fn lines_that_are_there_already_keep_nobody_from_running() {
+    ropewalk::run(|| {
+        let text = "x\n".repeat(2_000);
+        let turns = std::cell::Cell::new(0);
+        task::scope(|s| {
+            s.spawn_service(|| {
+                loop {
+                    turns.set(turns.get() + 1);
+                    task::yield_now();
+                    if task::checkpoint().is_err() {
+                        return;
+                    }
+                }
+            });
+            let mut reader = LineReader::new(text.as_bytes());
+            while reader.next_line().unwrap().is_some() {}
+            assert!(turns.get() >= 10, "{}", turns.get());
+        });
+    });
+}

@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use ropewalk::io::{LineReader, PipeReader, PipeWriter, pipe};
+use ropewalk::select::{Chosen, select};
 use ropewalk::{Cancelled, RunError, Runtime, task, time};
 
 #[test]
@@ -182,4 +183,33 @@ fn ends_are_shown_by_their_descriptors_and_go_to_other_threads() {
         (&writer).write_all(b"rope").unwrap();
     });
     assert_eq!(&other.join().unwrap(), b"rope");
+}
+
+#[test]
+fn the_streams_of_a_child_are_pipes_and_can_be_waited_for_beside_others() {
+    ropewalk::run(|| {
+        let mut child = std::process::Command::new("cat")
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut input = PipeWriter::try_from(child.stdin.take().unwrap()).unwrap();
+        let mut output = PipeReader::try_from(child.stdout.take().unwrap()).unwrap();
+        let mut errors = PipeReader::try_from(child.stderr.take().unwrap()).unwrap();
+        input.wait_writable().unwrap();
+        input.write_all(b"rope").unwrap();
+        match select((errors.readable(), output.readable())).unwrap() {
+            Chosen::First(_) => panic!("nothing is wrong"),
+            Chosen::Second(ready) => ready.unwrap(),
+        }
+        output.wait_readable().unwrap();
+        let mut text = [0; 4];
+        output.read_exact(&mut text).unwrap();
+        assert_eq!(&text, b"rope");
+        drop(input);
+        assert_eq!(output.read(&mut text).unwrap(), 0);
+        assert_eq!(errors.read(&mut text).unwrap(), 0);
+        assert!(child.wait().unwrap().success());
+    });
 }
