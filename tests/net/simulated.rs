@@ -117,7 +117,7 @@ fn a_simulated_program_opens_no_descriptor() {
             kept.push(TcpStream::connect("127.0.0.1:80").unwrap());
             kept.push(listener.accept().unwrap().0);
         }
-        assert!(descriptors() < before + 2500);
+        assert!(descriptors() < before + 5000);
         assert_eq!(testing::network().statistics().sockets, 10_001);
         drop(kept);
         assert_eq!(testing::network().statistics().sockets, 1);
@@ -543,6 +543,122 @@ fn a_second_reader_is_refused_as_on_the_real_network() {
             let second = time::timeout(SECOND, || (&far).read(&mut [0]));
             assert!(second.is_err(), "it may wait now");
         });
+    });
+}
+
+#[test]
+fn a_duplicate_waits_beside_the_other_as_on_the_real_network() {
+    simulated(Network::new(), || {
+        let listener = TcpListener::bind("127.0.0.1:80").unwrap();
+        let duplicate = listener.try_clone().unwrap();
+        task::scope(|s| {
+            let both = [&listener, &duplicate].map(|one| s.spawn(|| one.accept().unwrap().0));
+            testing::wait_all_tasks_blocked().unwrap();
+            let _clients = [(); 2].map(|()| TcpStream::connect("127.0.0.1:80").unwrap());
+            for accepted in &both {
+                drop(accepted.join().unwrap());
+            }
+        });
+        drop(listener);
+        TcpStream::connect("127.0.0.1:80").unwrap();
+    });
+}
+
+#[test]
+fn what_was_underway_when_a_partition_came_is_not_overtaken() {
+    simulated(taking(100 * MS), || {
+        let network = testing::network();
+        let (mut near, mut far) = between("10.0.0.1", "10.0.0.2");
+        near.write_all(b"first").unwrap();
+        time::sleep(50 * MS).unwrap();
+        network.partition("10.0.0.1", "10.0.0.2");
+        // The end cannot leave, and what went before it cannot arrive.
+        near.write_all(b", then").unwrap();
+        drop(near);
+        time::sleep(SECOND).unwrap();
+        network.heal("10.0.0.1", "10.0.0.2");
+        let began = time::now();
+        let mut text = String::new();
+        far.read_to_string(&mut text).unwrap();
+        assert_eq!((text.as_str(), since(began)), ("first, then", 100 * MS));
+    });
+}
+
+#[test]
+fn a_partition_that_heals_in_time_ends_no_connection() {
+    simulated(taking(MS).send_timeout(60 * SECOND), || {
+        let network = testing::network();
+        let (mut near, mut far) = between("10.0.0.1", "10.0.0.2");
+        for _ in 0..3 {
+            network.partition("10.0.0.1", "10.0.0.2");
+            near.write_all(b"x").unwrap();
+            time::sleep(40 * SECOND).unwrap();
+            network.heal("10.0.0.1", "10.0.0.2");
+            assert_eq!(far.read(&mut [0; 9]).unwrap(), 1);
+        }
+        time::sleep(100 * SECOND).unwrap();
+        near.write_all(b"y").unwrap();
+        assert_eq!(far.read(&mut [0; 9]).unwrap(), 1);
+    });
+}
+
+#[test]
+fn a_host_that_crashes_behind_a_partition_is_missed_by_who_sends() {
+    simulated(taking(MS), || {
+        let network = testing::network();
+        let (mut near, mut far) = between("10.0.0.1", "10.0.0.2");
+        network.partition("10.0.0.1", "10.0.0.2");
+        far.write_all(b"last words").unwrap();
+        network.crash("10.0.0.2");
+        network.heal("10.0.0.1", "10.0.0.2");
+        let silence = time::timeout(3600 * SECOND, || near.read(&mut [0]));
+        assert!(silence.is_err(), "nobody is left to send it again, and the reset got lost");
+        near.write_all(b"hello?").unwrap();
+        assert_eq!(near.read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset);
+    });
+}
+
+#[test]
+fn who_does_not_want_to_hear_holds_up_nobody() {
+    simulated(taking(MS).window(10), || {
+        let (mut near, mut far) = between("10.0.0.1", "10.0.0.2");
+        far.shutdown(Shutdown::Read).unwrap();
+        near.write_all(&[0; 1000]).unwrap();
+        assert_eq!(far.read(&mut [0; 9]).unwrap(), 0);
+    });
+}
+
+#[test]
+fn who_connects_asks_again_and_is_connected_once() {
+    simulated(taking(10 * MS), || {
+        let network = testing::network();
+        let listener = network.host("10.0.0.2", || TcpListener::bind("0.0.0.0:80").unwrap());
+        let connect = || network.host("10.0.0.1", || TcpStream::connect("10.0.0.2:80"));
+        let nobody_else = || assert!(time::timeout(SECOND, || listener.accept()).is_err());
+        task::scope(|s| {
+            // The answer is lost.
+            let began = time::now();
+            let connecting = s.spawn(connect);
+            time::sleep(15 * MS).unwrap();
+            network.partition("10.0.0.1", "10.0.0.2");
+            time::sleep(100 * MS).unwrap();
+            network.heal("10.0.0.1", "10.0.0.2");
+            let _stream = connecting.join().unwrap().unwrap();
+            assert_eq!(since(began), SECOND + 20 * MS);
+            let _accepted = listener.accept().unwrap();
+            nobody_else();
+        });
+        // The answer takes its time.
+        network.set_latency("10.0.0.1", "10.0.0.2", 20 * SECOND..=20 * SECOND);
+        let _stream = connect().unwrap();
+        let _accepted = listener.accept().unwrap();
+        nobody_else();
+        network.set_latency("10.0.0.1", "10.0.0.2", 10 * MS..=10 * MS);
+        // Who wanted to connect does not any more when the answer comes.
+        assert!(time::timeout(15 * MS, connect).is_err());
+        nobody_else();
+        assert_eq!(network.statistics().sockets, 3);
+        assert_eq!(network.statistics().connections, 2);
     });
 }
 

@@ -268,6 +268,7 @@ pub(super) struct State {
     named: u32,
     pub(super) endpoints: BTreeMap<u64, Endpoint>,
     last: u64,
+    last_handle: u64,
     /// Who has a port: listeners, and datagram sockets.
     ports: BTreeMap<(Protocol, HostId, u16), Vec<u64>>,
     cuts: BTreeSet<Link>,
@@ -289,8 +290,14 @@ pub(super) struct Endpoint {
     pub(super) kind: Kind,
     /// What went wrong and has not been told yet.
     pub(super) error: Option<Errno>,
-    readers: Vec<Ticket<()>>,
-    writers: Vec<Ticket<()>>,
+    readers: Vec<Waiter>,
+    writers: Vec<Waiter>,
+}
+
+/// Who waits, and by which of the sockets that mean the endpoint.
+struct Waiter {
+    handle: u64,
+    ticket: Ticket<()>,
 }
 
 /// What a socket has become.
@@ -349,7 +356,7 @@ impl Endpoint {
         }
     }
 
-    fn tickets(&mut self, direction: Direction) -> &mut Vec<Ticket<()>> {
+    fn waiters(&mut self, direction: Direction) -> &mut Vec<Waiter> {
         match direction {
             Direction::Read => &mut self.readers,
             Direction::Write => &mut self.writers,
@@ -367,6 +374,7 @@ impl State {
             named: 0,
             endpoints: BTreeMap::new(),
             last: 0,
+            last_handle: 0,
             ports: BTreeMap::new(),
             cuts: BTreeSet::new(),
             isolated: BTreeSet::new(),
@@ -542,6 +550,12 @@ impl State {
         }
     }
 
+    /// A number for a socket of the program.
+    pub(super) fn new_handle(&mut self) -> u64 {
+        self.last_handle += 1;
+        self.last_handle
+    }
+
     /// One more socket of the program that means this endpoint.
     pub(super) fn share(&mut self, id: u64) -> Result<(), Errno> {
         self.endpoint(id)?.handles += 1;
@@ -562,8 +576,8 @@ impl State {
     pub(super) fn remove(&mut self, id: u64) -> Option<Endpoint> {
         let mut endpoint = self.endpoints.remove(&id)?;
         self.unbind(id, &endpoint);
-        self.woken.append(&mut endpoint.readers);
-        self.woken.append(&mut endpoint.writers);
+        let waiters = endpoint.readers.drain(..).chain(endpoint.writers.drain(..));
+        self.woken.extend(waiters.map(|waiter| waiter.ticket));
         Some(endpoint)
     }
 
@@ -607,17 +621,17 @@ impl State {
 
     // Waiting.
 
-    /// Whether a task waits there.
-    pub(super) fn is_waited_for(&mut self, id: u64, direction: Direction) -> bool {
-        let endpoint = self.endpoints.get_mut(&id);
-        endpoint.is_some_and(|endpoint| endpoint.tickets(direction).iter().any(Ticket::is_waiting))
+    /// Whether a task waits there, by that very socket.
+    pub(super) fn is_waited_for(&mut self, id: u64, handle: u64, direction: Direction) -> bool {
+        let is_rival = |waiter: &Waiter| waiter.handle == handle && waiter.ticket.is_waiting();
+        self.endpoints.get_mut(&id).is_some_and(|endpoint| endpoint.waiters(direction).iter().any(is_rival))
     }
 
     /// Keeps a ticket, to be spent when a call in that direction may not have to wait any more.
-    pub(super) fn wait(&mut self, id: u64, direction: Direction, ticket: Ticket<()>) {
+    pub(super) fn wait(&mut self, id: u64, handle: u64, direction: Direction, ticket: Ticket<()>) {
         let is_ready = self.is_ready(id, direction);
         match self.endpoints.get_mut(&id).filter(|_| !is_ready) {
-            Some(endpoint) => endpoint.tickets(direction).push(ticket),
+            Some(endpoint) => endpoint.waiters(direction).push(Waiter { handle, ticket }),
             None => self.woken.push(ticket),
         }
     }
@@ -625,17 +639,18 @@ impl State {
     /// Gives up the tickets of waits that are over.
     pub(super) fn unwait(&mut self, id: u64, direction: Direction) {
         if let Some(endpoint) = self.endpoints.get_mut(&id) {
-            let tickets = std::mem::take(endpoint.tickets(direction));
-            let (open, over) = tickets.into_iter().partition(Ticket::is_waiting);
-            *endpoint.tickets(direction) = open;
-            self.woken.extend::<Vec<_>>(over);
+            let waiters = endpoint.waiters(direction);
+            let (open, over): (Vec<_>, Vec<_>) =
+                std::mem::take(waiters).into_iter().partition(|waiter| waiter.ticket.is_waiting());
+            *waiters = open;
+            self.woken.extend(over.into_iter().map(|waiter| waiter.ticket));
         }
     }
 
     /// Whoever waits there looks again.
     pub(super) fn wake(&mut self, id: u64, direction: Direction) {
         if let Some(endpoint) = self.endpoints.get_mut(&id) {
-            self.woken.append(endpoint.tickets(direction));
+            self.woken.extend(endpoint.waiters(direction).drain(..).map(|waiter| waiter.ticket));
         }
     }
 
