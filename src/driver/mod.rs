@@ -86,6 +86,22 @@ pub(crate) enum Taken {
     Later,
 }
 
+/// Where something is kept for each descriptor, by its number: the system gives the lowest that is free, so that they are small.
+///
+/// # Errors
+///
+/// It is not small. Somebody has asked for such a number, and what is kept would fill the memory.
+fn index_of(at: Descriptor) -> io::Result<usize> {
+    const MOST: usize = 1 << 24;
+    let index = at.fd as usize;
+    match index < MOST {
+        true => Ok(index),
+        false => {
+            Err(io::Error::new(io::ErrorKind::Unsupported, format!("descriptor {index} is beyond {MOST}")))
+        }
+    }
+}
+
 /// That another task waits in that direction of a descriptor.
 #[cold]
 pub(crate) fn busy(direction: Direction) -> io::Error {

@@ -10,7 +10,7 @@ use std::mem::{self, MaybeUninit};
 use std::os::fd::{BorrowedFd, RawFd};
 
 use rustix::net::SocketAddrAny;
-use rustix::net::addr::{SocketAddrArg, SocketAddrStorage};
+use rustix::net::addr::SocketAddrStorage;
 
 use super::Direction;
 
@@ -18,11 +18,11 @@ use super::Direction;
 pub(crate) enum Operation<'a, 'b> {
     /// Gives how many bytes were received.
     Recv { buffer: &'a mut [u8], peek: bool, kind: Kind },
-    /// Gives how many bytes were sent.
+    /// Gives how many bytes were sent, to a stream: see [`Kind::Other`].
     Send { bytes: &'a [u8] },
     /// As `Recv`, into several buffers, and with the sender's address.
     RecvMessage { message: &'a mut Message<'b>, peek: bool, kind: Kind },
-    /// As `Send`, of several buffers, and to an address.
+    /// As `Send`, of several buffers.
     SendMessage { message: &'a mut Message<'b> },
     /// Any other, on a descriptor that does not block: made when the descriptor is ready.
     Call { direction: Direction, call: &'a mut dyn FnMut() -> io::Result<usize> },
@@ -37,7 +37,10 @@ pub(crate) enum Kind {
     /// Datagrams of Unix: after a `shutdown` a call that does not wait says that it would, where one that waits says that there is
     /// nothing.
     UnixDatagrams,
-    /// Any other: a datagram ends where the next begins, and in a Unix stream a read ends where descriptors came along.
+    /// A Unix stream: a read ends where descriptors came along, and there may be more behind.
+    UnixStream,
+    /// Any other, such as datagrams, which end where the next begins. A ring must not send them: when Linux (6.18 was seen to) finds no
+    /// room after it has copied a datagram, it tries again later with what is left to copy, and sends nothing, or the end of it.
     Other,
 }
 
@@ -185,13 +188,8 @@ impl<'a> Message<'a> {
         Message::new(buffers.as_mut_ptr().cast(), buffers.len(), size_of::<SocketAddrStorage>() as u32)
     }
 
-    pub(crate) fn send(buffers: &'a [IoSlice<'_>], to: Option<&SocketAddrAny>) -> Message<'a> {
-        let mut message = Message::new(buffers.as_ptr().cast_mut().cast(), buffers.len(), 0);
-        if let Some(to) = to {
-            // SAFETY: there is room for any address.
-            message.length = unsafe { to.write_sockaddr(message.address.as_mut_ptr()) };
-        }
-        message
+    pub(crate) fn send(buffers: &'a [IoSlice<'_>]) -> Message<'a> {
+        Message::new(buffers.as_ptr().cast_mut().cast(), buffers.len(), 0)
     }
 
     fn new(buffers: *mut libc::iovec, count: usize, length: u32) -> Message<'a> {

@@ -128,7 +128,7 @@ impl Readiness {
     /// Somebody waits for that already; or the system can register no more, or not this kind of descriptor.
     pub(super) fn submit(&self, key: Key, at: Descriptor, direction: Direction) -> io::Result<Submitted> {
         let mut entries = self.entries.borrow_mut();
-        let index = at.fd as usize;
+        let index = super::index_of(at)?;
         if entries.len() <= index {
             entries.resize(index + 1, Entry::default());
         }

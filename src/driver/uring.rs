@@ -282,7 +282,7 @@ impl Uring {
     /// Says whether a call is likely to wait.
     fn occupy(&self, key: Key, at: Descriptor, direction: Direction) -> io::Result<bool> {
         let mut lanes = self.lanes.borrow_mut();
-        let index = at.fd as usize;
+        let index = super::index_of(at)?;
         if lanes.len() <= index {
             lanes.resize(index + 1, Lane::default());
         }

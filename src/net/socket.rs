@@ -11,7 +11,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketAddrAny, SocketFlags, SocketType, sockopt};
+use rustix::net::{
+    AddressFamily, SendAncillaryBuffer, SendFlags, SocketAddrAny, SocketFlags, SocketType, sockopt,
+};
 
 use super::simulated;
 use crate::error::Cancelled;
@@ -210,7 +212,12 @@ impl Socket {
             End::System(descriptor) => descriptor,
             End::Simulated(simulated) => limited!(self, Direction::Write, simulated.send(bytes)),
         };
-        self.perform(descriptor, "send", Operation::Send { bytes })
+        match self.kind {
+            Kind::Tcp | Kind::UnixStream => self.perform(descriptor, "send", Operation::Send { bytes }),
+            Kind::UnixDatagrams | Kind::Other => {
+                self.call(Direction::Write, "send", |fd| rustix::net::send(fd, bytes, AT_ONCE))
+            }
+        }
     }
 
     #[track_caller]
@@ -230,8 +237,15 @@ impl Socket {
             let first = buffers.iter().find(|buffer| !buffer.is_empty());
             return self.send(first.map_or(&[], |buffer| &**buffer));
         };
-        let mut message = Message::send(buffers, None);
-        self.perform(descriptor, "send", Operation::SendMessage { message: &mut message })
+        match self.kind {
+            Kind::Tcp | Kind::UnixStream => {
+                let mut message = Message::send(buffers);
+                self.perform(descriptor, "send", Operation::SendMessage { message: &mut message })
+            }
+            Kind::UnixDatagrams | Kind::Other => self.call(Direction::Write, "send", |fd| {
+                rustix::net::sendmsg(fd, buffers, &mut SendAncillaryBuffer::default(), AT_ONCE)
+            }),
+        }
     }
 
     /// A datagram, and where it came from, if that has an address.
@@ -256,13 +270,10 @@ impl Socket {
 
     #[track_caller]
     pub(super) fn send_to(&self, bytes: &[u8], to: &SocketAddrAny) -> io::Result<usize> {
-        let descriptor = match &self.end {
-            End::System(descriptor) => descriptor,
-            End::Simulated(simulated) => return simulated.send_to(bytes, to.clone().try_into()?),
-        };
-        let buffers = [IoSlice::new(bytes)];
-        let mut message = Message::send(&buffers, Some(to));
-        self.perform(descriptor, "send", Operation::SendMessage { message: &mut message })
+        if let End::Simulated(simulated) = &self.end {
+            return simulated.send_to(bytes, to.clone().try_into()?);
+        }
+        self.call(Direction::Write, "send", |fd| rustix::net::sendto(fd, bytes, AT_ONCE, to))
     }
 
     /// The next connection, of which nobody knows yet; the peer's address, if it has one.
@@ -549,10 +560,18 @@ fn within<T>(timeout: Duration, code: impl FnOnce() -> io::Result<T>) -> io::Res
 fn kind_of_socket(family: AddressFamily, kind: SocketType) -> Kind {
     match (family, kind) {
         (AddressFamily::INET | AddressFamily::INET6, SocketType::STREAM) => Kind::Tcp,
+        (AddressFamily::UNIX, SocketType::STREAM) => Kind::UnixStream,
         (AddressFamily::UNIX, SocketType::DGRAM) => Kind::UnixDatagrams,
         _ => Kind::Other,
     }
 }
+
+/// No wait, and no signal when the other side has gone.
+#[cfg(not(any(target_os = "macos", target_os = "ios")))]
+pub(super) const AT_ONCE: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
+/// There the socket has an option for the second.
+#[cfg(any(target_os = "macos", target_os = "ios"))]
+pub(super) const AT_ONCE: SendFlags = SendFlags::DONTWAIT;
 
 pub(super) fn family(address: &SocketAddr) -> AddressFamily {
     match address {

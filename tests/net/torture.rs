@@ -35,7 +35,7 @@ pub(crate) fn pair() -> (TcpStream, TcpStream) {
 
 /// Runs `operation` as code that is cut short at a random moment: by a deadline, by another task, or before it begins. Whether
 /// it was cut short does not say that it has done nothing.
-fn cut_short<T>(operation: impl FnOnce() -> T) -> T {
+pub(crate) fn cut_short<T>(operation: impl FnOnce() -> T) -> T {
     match random(6) {
         0 => time::timeout(Duration::from_nanos(random(3) as u64), operation).unwrap_or_else(|late| late.0),
         1 => task::cancel_scope(|scope| {

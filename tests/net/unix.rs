@@ -15,8 +15,11 @@ use std::{fs, io, thread};
 use ropewalk::io::CloseWrite;
 use ropewalk::net::{self, UnixDatagram, UnixListener, UnixStream};
 use ropewalk::select::{Chosen, select};
-use ropewalk::{Cancelled, task, time};
+use ropewalk::testing::{Setup, random};
+use ropewalk::{Cancelled, Driver, task, time};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+
+use crate::torture::cut_short;
 
 /// A directory of its own, which is removed when it is dropped.
 struct Directory(PathBuf);
@@ -743,6 +746,147 @@ fn a_datagram_that_came_with_the_cancellation_is_returned_or_still_there() {
             });
         }
     });
+}
+
+/// As for TCP in `torture`, with what a Unix stream adds: reads that do not fill their buffers are followed by others.
+#[test]
+fn no_byte_of_a_stream_is_lost_nor_doubled_whatever_is_cancelled() {
+    for driver in [Driver::Epoll, Driver::Uring] {
+        Setup::new().driver(driver).explore(0..40, || {
+            let (left, right) = UnixStream::pair().unwrap();
+            let total = [500, 900_000][random(2)];
+            let byte_at = |position: usize| (position % 199) as u8;
+            task::scope(|s| {
+                s.spawn(move || {
+                    let mut sent = 0;
+                    while sent < total && task::checkpoint().is_ok() {
+                        let size = 1 + random([30, 300_000][random(2)]);
+                        let bytes: Vec<u8> = (sent..total.min(sent + size)).map(byte_at).collect();
+                        let (one, two) = bytes.split_at(random(bytes.len()));
+                        let written = cut_short(|| match random(2) {
+                            0 => (&left).write(&bytes),
+                            _ => (&left).write_vectored(&[IoSlice::new(one), IoSlice::new(two)]),
+                        });
+                        match written {
+                            Ok(count) => sent += count,
+                            Err(error) => assert!(Cancelled::is(&error), "{error}"),
+                        }
+                    }
+                });
+                let mut received = 0;
+                let mut buffer = vec![0xee; 70_000];
+                loop {
+                    let size = 1 + random([30, 60_000][random(2)]);
+                    match cut_short(|| (&right).read(&mut buffer[..size])) {
+                        Ok(0) => break assert_eq!(received, total),
+                        Ok(count) => {
+                            assert!(buffer[..count].iter().zip(received..).all(|(&b, at)| b == byte_at(at)));
+                            assert!(buffer[count..].iter().all(|&byte| byte == 0xee));
+                            buffer[..count].fill(0xee);
+                            received += count;
+                        }
+                        Err(error) => assert!(Cancelled::is(&error), "{error}"),
+                    }
+                }
+            });
+        });
+    }
+}
+
+/// What has found no room is sent whole when there is some.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_datagram_that_waited_for_room_arrives_whole() {
+    ropewalk::run(|| {
+        let directory = Directory::new();
+        let path = directory.join("receiver");
+        let receiver = UnixDatagram::bind(&path).unwrap();
+        for is_connected in [true, false] {
+            let sender = UnixDatagram::unbound().unwrap();
+            if is_connected {
+                sender.connect(&path).unwrap();
+            }
+            let send = |datagram: &[u8]| match is_connected {
+                true => sender.send(datagram),
+                false => sender.send_to(datagram, &path),
+            };
+            let mut queued = 0;
+            while time::timeout(Duration::from_millis(3), || send(b"filler")).is_ok() {
+                queued += 1;
+            }
+            task::scope(|s| {
+                let sending = s.spawn(|| send(b"whole").unwrap());
+                time::sleep(Duration::from_millis(1)).unwrap();
+                assert!(!sending.is_finished());
+                (0..queued).for_each(|_| assert_eq!(received(&receiver), b"filler"));
+                assert_eq!(received(&receiver), b"whole");
+                assert_eq!(sending.join().unwrap(), 5);
+            });
+        }
+    });
+}
+
+/// Numbered datagrams, in order, through calls that are cut short at random: none is lost, none comes twice, and nothing is
+/// written behind the end of one.
+fn torture(setup: &Setup, sends: impl Fn(&UnixDatagram, &Path, &[u8]) -> io::Result<usize>) {
+    setup.explore(0..40, || {
+        let directory = Directory::new();
+        let path = directory.join("receiver");
+        let receiver = UnixDatagram::bind(&path).unwrap();
+        let sender = UnixDatagram::unbound().unwrap();
+        sender.connect(&path).unwrap();
+        let total = [10, 300][random(2)] as u32;
+        task::scope(|s| {
+            s.spawn(|| {
+                for number in 0..total {
+                    let mut datagram = number.to_ne_bytes().to_vec();
+                    datagram.resize(4 + random(50), 1);
+                    loop {
+                        match cut_short(|| sends(&sender, &path, &datagram)) {
+                            Ok(count) => break assert_eq!(count, datagram.len()),
+                            Err(error) => assert!(Cancelled::is(&error), "{error}"),
+                        }
+                        // The receiver has failed.
+                        if task::checkpoint().is_err() {
+                            return;
+                        }
+                    }
+                }
+            });
+            let mut expected = 0;
+            while expected < total {
+                let mut buffer = [0; 100];
+                let received = match random(3) {
+                    0 => cut_short(|| receiver.recv(&mut buffer)),
+                    1 => cut_short(|| receiver.recv_from(&mut buffer)).map(|(count, _)| count),
+                    _ => cut_short(|| receiver.peek(&mut buffer)).and_then(|_| receiver.recv(&mut buffer)),
+                };
+                (0..random(3)).for_each(|_| task::yield_now());
+                match received {
+                    Ok(count) => {
+                        assert_eq!(buffer[..4], expected.to_ne_bytes());
+                        assert!(buffer[4..count].iter().all(|&byte| byte == 1));
+                        assert!(buffer[count..].iter().all(|&byte| byte == 0));
+                        expected += 1;
+                    }
+                    Err(error) => {
+                        assert!(Cancelled::is(&error), "{error}");
+                        assert_eq!(buffer, [0; 100]);
+                    }
+                }
+            }
+        });
+    });
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn no_datagram_is_lost_nor_doubled_whatever_is_cancelled() {
+    for driver in [Driver::Epoll, Driver::Uring] {
+        let setup = Setup::new().driver(driver);
+        torture(&setup, |sender, _, datagram| sender.send(datagram));
+        torture(&setup, |sender, path, datagram| sender.send_to(datagram, path));
+    }
 }
 
 #[test]

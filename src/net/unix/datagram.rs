@@ -6,11 +6,11 @@ use std::os::unix::net::SocketAddr;
 use std::path::Path;
 
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SendFlags, SocketAddrAny, SocketAddrUnix, SocketType};
+use rustix::net::{AddressFamily, SocketAddrAny, SocketAddrUnix, SocketType};
 
 use super::{Pauses, address};
 use crate::net::face;
-use crate::net::socket::Socket;
+use crate::net::socket::{AT_ONCE, Socket};
 use crate::scheduler::io::Direction;
 use crate::scheduler::lowlevel;
 
@@ -282,12 +282,6 @@ impl UnixDatagram {
         address::from_system(rustix::net::getpeername(&self.socket)?)
     }
 }
-
-/// No wait, and no signal when the other side has gone.
-#[cfg(not(any(target_os = "macos", target_os = "ios")))]
-const AT_ONCE: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
-#[cfg(any(target_os = "macos", target_os = "ios"))]
-const AT_ONCE: SendFlags = SendFlags::DONTWAIT;
 
 fn from((count, sender): (usize, Option<SocketAddrAny>)) -> io::Result<(usize, SocketAddr)> {
     Ok((count, address::of_sender(sender)?))
