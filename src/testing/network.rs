@@ -42,6 +42,9 @@ pub struct Network {
     settings: Settings,
 }
 
+/// No moment is later than that: a test that says "for ever" means no more.
+const FOR_EVER: Duration = Duration::from_secs(60 * 60 * 24 * 365 * 100);
+
 impl Network {
     /// One without delays and faults.
     pub fn new() -> Network {
@@ -56,8 +59,7 @@ impl Network {
     /// The range is empty.
     #[track_caller]
     pub fn latency(mut self, latency: RangeInclusive<Duration>) -> Network {
-        assert_range(&latency);
-        self.settings.latency = latency;
+        self.settings.latency = checked(latency);
         self
     }
 
@@ -129,13 +131,13 @@ impl Network {
 
     /// How long it is tried to connect where nobody answers; 127 s unless set, as Linux does.
     pub fn connect_timeout(mut self, time: Duration) -> Network {
-        self.settings.connect_timeout = time;
+        self.settings.connect_timeout = time.min(FOR_EVER);
         self
     }
 
     /// How long it is tried to get data across a partition before the connection is given up; 924.6 s unless set, as Linux does.
     pub fn send_timeout(mut self, time: Duration) -> Network {
-        self.settings.send_timeout = time;
+        self.settings.send_timeout = time.min(FOR_EVER);
         self
     }
 
@@ -186,8 +188,10 @@ fn assert_chance(chance: f64) {
 }
 
 #[track_caller]
-fn assert_range(latency: &RangeInclusive<Duration>) {
-    assert!(latency.start() <= latency.end(), "no time lies between {latency:?}");
+fn checked(latency: RangeInclusive<Duration>) -> RangeInclusive<Duration> {
+    let (least, most) = latency.into_inner();
+    assert!(least <= most, "no time lies between {least:?} and {most:?}");
+    least.min(FOR_EVER)..=most.min(FOR_EVER)
 }
 
 /// The simulated network of this runtime.
@@ -324,8 +328,7 @@ impl SimulatedNetwork {
     /// There is no such host. The range is empty.
     #[track_caller]
     pub fn set_latency(&self, a: impl fmt::Display, b: impl fmt::Display, latency: RangeInclusive<Duration>) {
-        assert_range(&latency);
-        self.world.set_latency(&a.to_string(), &b.to_string(), latency);
+        self.world.set_latency(&a.to_string(), &b.to_string(), checked(latency));
     }
 
     /// Resets all connections between these two, at once and for both sides; says how many there were.

@@ -357,6 +357,42 @@ fn what_was_sent_across_a_partition_is_given_up_in_the_end() {
 }
 
 #[test]
+fn for_ever_is_a_time_too() {
+    let for_ever = Network::new().send_timeout(Duration::MAX).connect_timeout(Duration::MAX);
+    simulated(for_ever, || {
+        let network = testing::network();
+        let (mut near, _far) = between("10.0.0.1", "10.0.0.2");
+        network.isolate("10.0.0.1");
+        near.write_all(b"x").unwrap();
+        let year = 365 * 24 * 3600 * SECOND;
+        assert!(time::timeout(year, || near.read(&mut [0])).is_err());
+        let connect = || network.host("10.0.0.1", || TcpStream::connect("10.0.0.2:80"));
+        assert!(time::timeout(year, connect).is_err());
+        network.set_latency("10.0.0.1", "10.0.0.2", Duration::ZERO..=Duration::MAX);
+        network.heal_all();
+    });
+    let empty = Duration::from_secs(2)..=Duration::from_secs(1);
+    assert!(panic_text(|| Network::new().latency(empty)).contains("no time lies between"));
+    assert!(panic_text(|| Network::new().loss(1.5)).contains("probability"));
+}
+
+#[test]
+fn who_connects_to_a_host_that_crashes_meanwhile_is_refused() {
+    simulated(taking(10 * MS), || {
+        let network = testing::network();
+        let _listener = network.host("10.0.0.2", || TcpListener::bind("0.0.0.0:80").unwrap());
+        task::scope(|s| {
+            let connect = || network.host("10.0.0.1", || TcpStream::connect("10.0.0.2:80"));
+            let connecting = s.spawn(connect);
+            time::sleep(5 * MS).unwrap();
+            network.crash("10.0.0.2");
+            let refused = connecting.join().unwrap().unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+        });
+    });
+}
+
+#[test]
 fn an_isolated_host_reaches_itself() {
     simulated(Network::new(), || {
         let network = testing::network();

@@ -3,8 +3,12 @@
 //! A socket is two numbers, its world's and its endpoint's, which it looks up in the runtime that it is used in. So it is as free to
 //! go anywhere as one with a descriptor, and harmless there.
 
+mod connecting;
 mod datagram;
+mod hosts;
+mod segment;
 mod settings;
+mod state;
 mod stream;
 mod world;
 
@@ -20,8 +24,8 @@ use rustix::net::{AddressFamily, SocketType};
 
 pub use self::settings::NetworkStatistics;
 pub(crate) use self::settings::Settings;
+use self::state::{Endpoint, Kind, State};
 pub(crate) use self::world::World;
-use self::world::{Endpoint, Kind, State};
 use crate::scheduler::io::{Direction, busy};
 use crate::scheduler::lowlevel::{self, Arm, ByTicket, Register, Ticket};
 
