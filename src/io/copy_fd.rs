@@ -162,8 +162,10 @@ impl Ends {
                 Ok(0) => return Ok(Way::ToTheEnd),
                 Ok(moved) => copied.bytes += moved as u64,
                 Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) if is_ready(self.from.as_fd(), Direction::Read)? => self.to.writable()?,
-                Err(Errno::AGAIN) => self.from.readable()?,
+                Err(Errno::AGAIN) if is_ready(self.from.as_fd(), Direction::Read)? => {
+                    self.to.wait_writable()?
+                }
+                Err(Errno::AGAIN) => self.from.wait_readable()?,
                 Err(error) if is_refusal(error) => return Ok(Way::Refused),
                 Err(error) => return Err(error.into()),
             }
@@ -183,7 +185,7 @@ impl Ends {
                 Ok(moved) => moved,
                 Err(Errno::INTR) => continue,
                 Err(Errno::AGAIN) => {
-                    self.from.readable()?;
+                    self.from.wait_readable()?;
                     continue;
                 }
                 Err(error) if is_refusal(error) => return Ok(Way::Refused),
@@ -212,7 +214,7 @@ impl Ends {
             match splice(pipe, self.to.as_fd(), *left) {
                 Ok(moved) => *left -= moved,
                 Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => self.to.writable()?,
+                Err(Errno::AGAIN) => self.to.wait_writable()?,
                 Err(error) if is_refusal(error) => return Ok(Way::Refused),
                 Err(error) => return Err(error.into()),
             }

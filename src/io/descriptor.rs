@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 use super::close_write::CloseWrite;
 use crate::scheduler::io::{Direction, Operation, Source, perform, wait_until_ready};
+use crate::scheduler::lowlevel::{self, Readiness};
 
 /// Anything that has a descriptor, so that reading and writing it parks the task and not the thread.
 ///
@@ -96,9 +97,8 @@ impl<T: AsFd> Async<T> {
     /// # Panics
     ///
     /// Outside of [`run`](crate::run).
-    #[doc(alias = "wait_readable")]
     #[track_caller]
-    pub fn readable(&self) -> io::Result<()> {
+    pub fn wait_readable(&self) -> io::Result<()> {
         wait_until_ready(&self.source, self.inner.as_fd(), Direction::Read, "readable")
     }
 
@@ -111,10 +111,19 @@ impl<T: AsFd> Async<T> {
     /// # Panics
     ///
     /// Outside of [`run`](crate::run).
-    #[doc(alias = "wait_writable")]
     #[track_caller]
-    pub fn writable(&self) -> io::Result<()> {
+    pub fn wait_writable(&self) -> io::Result<()> {
         wait_until_ready(&self.source, self.inner.as_fd(), Direction::Write, "writable")
+    }
+
+    /// An arm that waits until there is something to read, an end or an error, for [`select`](crate::select::select).
+    pub fn readable(&self) -> Readiness<BorrowedFd<'_>> {
+        lowlevel::readable(self.inner.as_fd())
+    }
+
+    /// An arm that waits until something can be written, or there is an error, for [`select`](crate::select::select).
+    pub fn writable(&self) -> Readiness<BorrowedFd<'_>> {
+        lowlevel::writable(self.inner.as_fd())
     }
 
     /// Calls `read`, and again whenever there may be something to read, until it does not fail with `WouldBlock`.

@@ -78,7 +78,7 @@
 //! | `get_extra_info("peername")`, `("socket")` | `peer_addr`, `local_addr`; the stream is the socket |
 //! | `start_tls` | [`LineReader::into_parts`] gives the stream, and what was received and not read, to whoever goes on |
 //! | `connect_read_pipe`, `connect_write_pipe` | [`PipeReader`], [`PipeWriter`], of an `OwnedFd`; [`Async`] |
-//! | `add_reader`, `add_writer` | a task that calls [`Async::readable`] or [`Async::writable`] |
+//! | `add_reader`, `add_writer` | a task that calls [`Async::wait_readable`] or [`Async::wait_writable`] |
 //! | `loop.sendfile`, `sock_sendfile` | [`copy_fd`] |
 //! | two tasks read from one stream: `RuntimeError` | the same, of the kind `ResourceBusy`; with halves it does not compile |
 //!

@@ -9,6 +9,7 @@ use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::time::Duration;
 
 use ropewalk::io::{Async, CloseWrite, copy_bidirectional, pipe, split};
+use ropewalk::select::{Chosen, select};
 use ropewalk::{Cancelled, task, time};
 
 fn blocks(fd: impl AsFd) -> bool {
@@ -99,18 +100,18 @@ fn both_directions_are_copied_between_sockets_of_any_kind() {
 fn whether_it_is_ready_is_waited_for_without_taking_anything() {
     ropewalk::run(|| {
         let (left, right) = unix_pair();
-        right.writable().unwrap();
+        right.wait_writable().unwrap();
         task::scope(|s| {
-            let waiting = s.spawn(|| right.readable().unwrap());
+            let waiting = s.spawn(|| right.wait_readable().unwrap());
             task::yield_now();
             assert!(!waiting.is_finished());
             (&left).write_all(b"x").unwrap();
             waiting.join().unwrap();
         });
         // Again, since nothing was taken.
-        right.readable().unwrap();
+        right.wait_readable().unwrap();
         assert_eq!(right.get_ref().read_shared(), b'x');
-        let waited = time::timeout(Duration::from_millis(5), || right.readable());
+        let waited = time::timeout(Duration::from_millis(5), || right.wait_readable());
         assert!(Cancelled::is(&waited.unwrap_err().into_inner().unwrap_err()));
     });
 }
@@ -168,10 +169,10 @@ fn a_second_task_that_waits_in_the_same_direction_is_refused() {
     ropewalk::run(|| {
         let (left, right) = unix_pair();
         task::scope(|s| {
-            let first = s.spawn(|| right.readable());
+            let first = s.spawn(|| right.wait_readable());
             task::yield_now();
             assert_eq!((&right).read(&mut [0]).unwrap_err().kind(), ErrorKind::ResourceBusy);
-            right.writable().unwrap();
+            right.wait_writable().unwrap();
             (&left).write_all(b"x").unwrap();
             first.join().unwrap().unwrap();
         });
@@ -224,7 +225,7 @@ fn regular_files_are_always_ready() {
     ropewalk::run(|| {
         let path = std::env::temp_dir().join(format!("ropewalk-async-fd-{}", std::process::id()));
         let mut file = Async::new(File::create(&path).unwrap()).unwrap();
-        file.writable().unwrap();
+        file.wait_writable().unwrap();
         file.write_all(b"in a file").unwrap();
         let mut file = Async::new(File::open(&path).unwrap()).unwrap();
         let mut text = String::new();
@@ -263,7 +264,7 @@ fn one_that_is_shared_is_waited_for_by_each_and_each_wait_can_be_cancelled() {
         // The first is known to the driver.
         let soon = Duration::from_millis(2);
         for shared in [&far, &again, &far, &again] {
-            assert!(time::timeout(soon, || shared.readable()).is_err());
+            assert!(time::timeout(soon, || shared.wait_readable()).is_err());
         }
         // Nobody waits for that.
         near.write_all(b"x").unwrap();
@@ -282,7 +283,7 @@ fn one_that_is_shared_is_still_waited_for_when_another_of_its_users_is_gone() {
     ropewalk::run(|| {
         let (left, right) = UnixStream::pair().unwrap();
         let first = Async::new(&right).unwrap();
-        assert!(time::timeout(Duration::from_millis(2), || first.readable()).is_err());
+        assert!(time::timeout(Duration::from_millis(2), || first.wait_readable()).is_err());
         let mut second = Async::new(&right).unwrap();
         task::scope(|s| {
             let waiting = s.spawn(|| {
@@ -330,4 +331,19 @@ fn it_is_sent_to_other_threads_if_what_it_holds_is() {
     fn ask<T: Send + Sync + std::fmt::Debug + 'static>() {}
     ask::<Async<UnixStream>>();
     ask::<Async<OwnedFd>>();
+}
+
+#[test]
+fn it_can_be_an_arm_beside_others() {
+    ropewalk::run(|| {
+        let (near, mut far) = UnixStream::pair().unwrap();
+        let near = Async::new(near).unwrap();
+        let nothing = time::sleeping(Duration::from_millis(1));
+        assert!(matches!(select((near.readable(), nothing)), Ok(Chosen::Second(()))));
+        far.write_all(b"!").unwrap();
+        match select((near.readable(), near.writable())).unwrap() {
+            Chosen::First(ready) | Chosen::Second(ready) => ready.unwrap(),
+        }
+        assert_eq!((&near).read(&mut [0; 8]).unwrap(), 1);
+    });
 }
