@@ -34,8 +34,10 @@ use crate::net::simulated::{Settings, World};
 /// });
 /// ```
 ///
-/// Unless it is told otherwise it takes no time, loses nothing, and is never in order by accident only: what chance decides
-/// comes from the runtime's seed.
+/// Unless it is told otherwise it takes no time and loses nothing. What chance decides comes from the runtime's seed.
+///
+/// A simulated socket is used in its own runtime. Elsewhere each call on it is an error, and to drop it there does nothing:
+/// the other side does not hear of that.
 #[derive(Clone, Debug)]
 #[must_use = "it is not there until it is installed"]
 pub struct Network {
@@ -195,6 +197,17 @@ fn checked(latency: RangeInclusive<Duration>) -> RangeInclusive<Duration> {
 }
 
 /// The simulated network of this runtime.
+///
+/// ```
+/// use ropewalk::net::UdpSocket;
+/// use ropewalk::testing::{self, Network, Setup};
+///
+/// Setup::new().network(Network::new()).run(|| {
+///     let socket = testing::network().host("10.0.0.1", || UdpSocket::bind("0.0.0.0:53")).unwrap();
+///     assert_eq!(socket.local_addr().unwrap().to_string(), "10.0.0.1:53");
+///     assert_eq!(testing::network().statistics().sockets, 1);
+/// });
+/// ```
 ///
 /// # Panics
 ///

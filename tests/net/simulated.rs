@@ -1135,6 +1135,24 @@ fn wherever_an_exchange_is_cancelled_nothing_is_lost_and_nothing_is_left() {
 }
 
 #[test]
+fn what_a_program_leaves_behind_ends_as_elsewhere() {
+    let error = Rc::new(RefCell::new(None));
+    let noted = error.clone();
+    Setup::new().network(taking(SECOND)).allow_leftovers().run(|| {
+        let listener = TcpListener::bind("127.0.0.1:80").unwrap();
+        task::spawn(move || *noted.borrow_mut() = listener.accept().err());
+        task::spawn(|| {
+            let stream = TcpStream::connect("127.0.0.1:80").unwrap();
+            // Dropped at the end, with much underway.
+            (&stream).write_all(&[0; 10_000]).unwrap();
+            task::shield(|| time::sleep(1000 * SECOND).unwrap());
+        });
+        time::sleep(2500 * MS).unwrap();
+    });
+    assert!(Cancelled::is(error.take().as_ref().unwrap()));
+}
+
+#[test]
 fn a_socket_is_harmless_outside_of_its_runtime() {
     let (stream, datagrams) = simulated(Network::new(), || {
         let (near, _far) = between("10.0.0.1", "10.0.0.2");
