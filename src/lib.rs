@@ -1,4 +1,4 @@
-//! Python's yield-style coroutines for stable Rust, on stacks of their own: generators and tasks.
+//! Python's yield-style coroutines for stable Rust, on stacks of their own: generators and tasks, and input and output for them.
 //!
 //! A [`Generator`] is an ordinary function that can *yield* values from any call depth and be *sent* values back. A
 //! [`task`] is one that can *wait* from any call depth, while others run on the same thread. There is no `async` and
@@ -37,6 +37,7 @@
 //! - [`time`]: sleeping, limits, intervals, callbacks.
 //! - [`sync`]: locks, and other places where tasks meet. [`channel`]: channels and queues.
 //! - [`select`](mod@select): waiting for several things, and taking exactly one.
+//! - [`net`]: sockets as std's, whose waits park the task; servers. [`io`]: lines within limits, copying, pipes, any descriptor.
 //! - [`lowlevel`]: what all of that is made of, for primitives of your own, and the way in from other threads.
 //! - [`testing`]: tests in virtual time, under schedules that can be replayed, cancelled everywhere.
 //! - [`inspect`]: who waits for what, where, and who has it.
@@ -96,6 +97,9 @@ mod documents {
 
     #[doc = include_str!("../docs/debugging.md")]
     mod debugging {}
+
+    #[doc = include_str!("../docs/io.md")]
+    mod io {}
 
     #[doc = include_str!("../docs/tasks.md")]
     mod tasks {}

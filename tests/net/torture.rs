@@ -135,6 +135,78 @@ fn nothing_is_lost_nor_written_late_with_a_ring_that_is_always_full() {
     torture(&Setup::new().driver(Driver::Uring).ring_entries(2), 30);
 }
 
+/// One side goes on reading and writing, cut short again and again; the other goes away in the middle of it, in one way or another.
+fn closed_at_any_point(setup: &Setup, seeds: u64) {
+    setup.explore(0..seeds, || {
+        task::scope(|s| {
+            for _ in 0..4 {
+                s.spawn(|| {
+                    let (left, right) = pair();
+                    task::scope(|s| {
+                        s.spawn(|| {
+                            let mut sent = 0;
+                            loop {
+                                let bytes: Vec<u8> =
+                                    (sent..sent + 1 + random(30_000) as u64).map(byte_at).collect();
+                                match cut_short(|| (&left).write(&bytes)) {
+                                    Ok(count) => sent += count as u64,
+                                    Err(error) if Cancelled::is(&error) => {}
+                                    Err(error) => {
+                                        let kinds = [ErrorKind::BrokenPipe, ErrorKind::ConnectionReset];
+                                        return assert!(kinds.contains(&error.kind()), "{error}");
+                                    }
+                                }
+                            }
+                        });
+                        s.spawn(|| {
+                            let mut buffer = [UNTOUCHED; 100];
+                            loop {
+                                match cut_short(|| (&left).read(&mut buffer)) {
+                                    Ok(0) => return,
+                                    Ok(_) => panic!("nothing is sent in this direction"),
+                                    Err(error) if Cancelled::is(&error) => {}
+                                    Err(error) => {
+                                        return assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+                                    }
+                                }
+                                assert_eq!(buffer, [UNTOUCHED; 100]);
+                            }
+                        });
+                        let (mut position, end) = (0, random(200_000) as u64);
+                        let mut buffer = vec![0; 10_000];
+                        while position < end {
+                            let room = 1 + random(10_000);
+                            let count = (&right).read(&mut buffer[..room]).unwrap();
+                            assert!(buffer[..count].iter().zip(position..).all(|(&b, at)| b == byte_at(at)));
+                            position += count as u64;
+                        }
+                        match random(3) {
+                            // What has not been read makes that a reset.
+                            0 => drop(right),
+                            1 => {
+                                right.set_linger(Some(Duration::ZERO)).unwrap();
+                                drop(right);
+                            }
+                            _ => {
+                                right.shutdown(Shutdown::Both).unwrap();
+                                drop(right);
+                            }
+                        }
+                    });
+                });
+            }
+        });
+        assert_eq!(inspect::driver().unwrap().in_flight, 0);
+    });
+}
+
+#[test]
+fn whatever_is_closed_in_the_middle_ends_with_an_error_and_nothing_is_left_in_flight() {
+    closed_at_any_point(&Setup::new().driver(Driver::Epoll), 60);
+    closed_at_any_point(&Setup::new().driver(Driver::Uring), 60);
+    closed_at_any_point(&Setup::new().driver(Driver::Uring).ring_entries(1), 20);
+}
+
 /// A whole program, cancelled at each of its moments: what has been sent and not been received is still there.
 fn cancelled_everywhere(setup: &Setup) {
     let moments = setup.cancel_everywhere(|cut| {
