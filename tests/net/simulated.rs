@@ -594,6 +594,14 @@ fn a_duplicate_waits_beside_the_other_as_on_the_real_network() {
             for accepted in &both {
                 drop(accepted.join().unwrap());
             }
+            // One that is cancelled leaves the other where it is.
+            let given_up = s.spawn(|| drop(listener.accept()));
+            let patient = s.spawn(|| duplicate.accept().unwrap().0);
+            testing::wait_all_tasks_blocked().unwrap();
+            given_up.cancel();
+            testing::wait_all_tasks_blocked().unwrap();
+            TcpStream::connect("127.0.0.1:80").unwrap();
+            drop(patient.join().unwrap());
         });
         drop(listener);
         TcpStream::connect("127.0.0.1:80").unwrap();
@@ -745,6 +753,9 @@ fn arms_wait_for_simulated_sockets() {
 fn listeners_share_a_port_if_both_say_so() {
     simulated(Network::new(), || {
         let shared = ListenOptions::new().reuse_port(true).backlog(1000);
+        let alone = TcpListener::bind("127.0.0.1:80").unwrap();
+        assert_eq!(shared.bind("127.0.0.1:80").unwrap_err().kind(), ErrorKind::AddrInUse);
+        drop(alone);
         let listeners = [(); 3].map(|()| shared.bind("127.0.0.1:80").unwrap());
         assert_eq!(TcpListener::bind("127.0.0.1:80").unwrap_err().kind(), ErrorKind::AddrInUse);
         for _ in 0..300 {
@@ -883,6 +894,23 @@ fn a_datagram_can_be_too_long_and_a_partition_loses_it() {
         sender.send_to(&[1; 1200], "10.0.0.2:1").unwrap();
         let mut buffer = [0; 2000];
         assert_eq!(receiver.recv_from(&mut buffer).unwrap().0, 1200);
+    });
+}
+
+#[test]
+fn a_partition_loses_the_datagrams_that_are_underway() {
+    simulated(taking(10 * MS), || {
+        let network = testing::network();
+        let receiver = network.host("10.0.0.2", || UdpSocket::bind("0.0.0.0:1").unwrap());
+        let sender = network.host("10.0.0.1", || UdpSocket::bind("0.0.0.0:2").unwrap());
+        sender.send_to(b"first", "10.0.0.2:1").unwrap();
+        time::sleep(5 * MS).unwrap();
+        network.partition("10.0.0.1", "10.0.0.2");
+        time::sleep(10 * MS).unwrap();
+        network.heal("10.0.0.1", "10.0.0.2");
+        sender.send_to(b"second", "10.0.0.2:1").unwrap();
+        assert_eq!(receiver.recv_from(&mut [0; 9]).unwrap().0, 6);
+        assert_eq!(network.statistics().lost_datagrams, 1);
     });
 }
 
