@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::os::fd::AsRawFd;
@@ -9,6 +10,7 @@ use std::rc::Rc;
 use std::thread;
 use std::time::Duration;
 
+use ropewalk::lowlevel::{Arm, ByTicket, Register, Ticket};
 use ropewalk::net::{
     self, ConnectError, ConnectOptions, ListenOptions, Server, TcpListener, TcpStream, UdpSocket,
 };
@@ -746,6 +748,52 @@ fn arms_wait_for_simulated_sockets() {
             server.wait_readable().unwrap();
         });
         drop(listener);
+    });
+}
+
+#[test]
+fn what_another_arm_does_as_it_registers_is_not_overlooked() {
+    /// Ends the writing of a stream when it is waited for, and never gives anything.
+    #[derive(Clone, Copy)]
+    struct Ending<'a>(&'a TcpStream);
+
+    impl Register for Ending<'_> {
+        type Value = ();
+
+        fn register(&self, _: Ticket<()>) {
+            self.0.shutdown(Shutdown::Write).unwrap();
+        }
+
+        fn undo(&self) {}
+    }
+
+    impl<'a> Arm for Ending<'a> {
+        type Output = ();
+        type Place = ByTicket<Ending<'a>>;
+
+        fn try_now(&mut self) -> Option<()> {
+            None
+        }
+
+        fn place(&mut self) -> Self::Place {
+            ByTicket::new(*self)
+        }
+
+        fn end(&mut self, place: Self::Place) -> Option<()> {
+            place.into_value()
+        }
+
+        fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("ending")
+        }
+    }
+
+    simulated(Network::new(), || {
+        let (near, far) = between("10.0.0.1", "10.0.0.2");
+        match select((Ending(&near), far.readable())).unwrap() {
+            Chosen::First(()) => panic!("it never ends"),
+            Chosen::Second(readable) => readable.unwrap(),
+        }
     });
 }
 
