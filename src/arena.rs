@@ -30,6 +30,13 @@ impl<T> Arena<T> {
         u64::from(slot.generation) << 32 | u64::from(index)
     }
 
+    /// The thing, if it is still there.
+    #[inline]
+    pub(crate) fn get_mut(&mut self, number: u64) -> Option<&mut T> {
+        let slot = self.slots.get_mut(number as u32 as usize)?;
+        if u64::from(slot.generation) == number >> 32 { slot.thing.as_mut() } else { None }
+    }
+
     /// Takes the thing out, if it is still there.
     pub(crate) fn take(&mut self, number: u64) -> Option<T> {
         let index = number as u32;

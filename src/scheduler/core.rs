@@ -19,7 +19,7 @@ use super::cells::Cells;
 use super::chance::Chance;
 use super::here;
 use super::hot::{Cancel, Hot, Outcome};
-use super::io::Waiting;
+use super::io::InFlight;
 use super::live::Listed;
 use super::park;
 use super::place::AtTime;
@@ -85,8 +85,8 @@ pub(crate) struct Core {
     pub(super) dice: Chance,
     pub(super) tripwire: Tripwire,
     pub(super) driver: Chosen,
-    /// What the driver was asked for: where those wait who did.
-    pub(super) operations: RefCell<Arena<*const Waiting>>,
+    /// What the driver was asked for.
+    pub(super) operations: RefCell<Arena<InFlight>>,
     pub(super) gate: Arc<Gate>,
     /// As those see it who look at all runtimes.
     pub(super) live: Listed,
@@ -163,7 +163,7 @@ impl Core {
         &self.driver
     }
 
-    pub(super) fn operations(&self) -> RefMut<'_, Arena<*const Waiting>> {
+    pub(super) fn operations(&self) -> RefMut<'_, Arena<InFlight>> {
         self.operations.borrow_mut()
     }
 

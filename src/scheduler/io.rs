@@ -92,28 +92,28 @@ fn perform_begun(
         }
         // Asked anew: a call may be the user's code, and go on in another task, or under another scheduler.
         let (core, task) = park::whoever_waits()?;
-        let why = Why::new(what).on(source);
-        let waiting = Waiting::new(source.at, operation.direction());
-        let key = core.operations().insert(&raw const waiting);
+        let direction = operation.direction();
+        // SAFETY: the task runs.
+        let wait = unsafe { park::begin(task) };
+        let key = Key(core.operations().insert(InFlight::new(task, wait)));
         let submitted = match std::mem::take(&mut is_impatient) {
-            true => core.driver().watch(Key(key), source.at, operation.direction()),
+            true => core.driver().watch(key, source.at, direction),
             // SAFETY: until its completion has come this function does not go on, nor unwind.
-            false => unsafe { core.driver().submit(Key(key), source.at, operation) },
+            false => unsafe { core.driver().submit(key, source.at, operation) },
         };
         let submitted = match submitted {
-            Ok(Submitted::Ready) => {
-                core.operations().take(key);
+            Ok(submitted @ (Submitted::Awaited | Submitted::Carried)) => submitted,
+            over => {
+                core.operations().take(key.0);
+                // SAFETY: the task runs.
+                unsafe { park::hot(task).outcome.set(Outcome::Cancelled) };
+                over?;
                 continue;
             }
-            Ok(submitted) => submitted,
-            Err(error) => {
-                core.operations().take(key);
-                return Err(error);
-            }
         };
-        // SAFETY: the task runs, and what it has just submitted has not been waited for.
-        let ended = unsafe { waiting.park(core, task, Key(key), &why, at) };
-        core.driver().finish(Key(key), source.at, operation.direction(), submitted, ended);
+        // SAFETY: the task runs, and has just submitted that.
+        let ended = unsafe { park_until_complete(core, task, key, source, direction, what, at) };
+        core.driver().finish(key, source.at, direction, submitted, ended);
         match (ended, submitted) {
             // SAFETY: the task runs.
             (None, _) => unsafe { park::fail_if_cancelled(core, task)? },
@@ -153,60 +153,58 @@ fn attempt(at: Descriptor, operation: &mut Operation<'_, '_>) -> Option<io::Resu
     done
 }
 
-/// Whoever waits for an operation in flight: lies on the waiter's stack.
-pub(super) struct Waiting {
-    at: Descriptor,
-    direction: Direction,
-    sleeper: Cell<Option<Sleeper>>,
-    completion: Cell<Option<Completion>>,
-    /// Whether that is what its wait was granted by.
-    is_granted: Cell<bool>,
+/// An operation in flight: who waits for it, and what has become of it.
+///
+/// It is the scheduler's, not the waiter's: what is told of an operation is noted in memory that is in use anyway, and the stack of
+/// whoever waits is left alone until it goes on.
+pub(super) struct InFlight {
+    task: *const Record,
+    wait: u64,
+    completion: Option<Completion>,
+    /// Whether that is what the wait was granted by.
+    is_granted: bool,
 }
 
-impl Waiting {
-    fn new(at: Descriptor, direction: Direction) -> Waiting {
-        let (sleeper, completion) = (Cell::new(None), Cell::new(None));
-        Waiting { at, direction, sleeper, completion, is_granted: Cell::new(false) }
+impl InFlight {
+    fn new(task: *const Record, wait: u64) -> InFlight {
+        InFlight { task, wait, completion: None, is_granted: false }
     }
+}
 
-    /// Parks until the completion has come. `None` if it was cancelled, and none will come.
-    ///
-    /// # Safety
-    ///
-    /// The task must be running, and `key` name an operation in flight that this waits for.
-    #[inline]
-    unsafe fn park(
-        &self,
-        core: &Core,
-        task: *const Record,
-        key: Key,
-        why: &Why<'_>,
-        at: &'static Location<'static>,
-    ) -> Option<Completion> {
-        let bomb = Bomb;
-        // SAFETY: the task runs, says the caller, and waits for nothing else.
-        unsafe {
+/// Parks until the completion has come. `None` if it was cancelled, and none will come.
+///
+/// # Safety
+///
+/// The task must be running, have begun a wait, and have submitted the operation under that key for it.
+#[inline]
+unsafe fn park_until_complete(
+    core: &Core,
+    task: *const Record,
+    key: Key,
+    source: &Source,
+    direction: Direction,
+    what: &'static str,
+    at: &'static Location<'static>,
+) -> Option<Completion> {
+    let why = Why::new(what).on(source);
+    let bomb = Bomb;
+    // SAFETY: the task runs, says the caller, and waits for nothing else.
+    unsafe {
+        let outcome = park::park_at(core, task, &why, at, Cancel::Asks);
+        if outcome != Outcome::Granted {
             let hot = park::hot(task);
-            let wait = park::begin(task);
-            self.sleeper.set(Some(Sleeper { core, task, wait }));
-            let outcome = park::park_at(core, task, why, at, Cancel::Asks);
-            if outcome != Outcome::Granted {
-                match core.driver().cancel(key, self.at, self.direction) {
-                    Taken::Back => {
-                        core.operations().take(key.0);
-                        hot.outcome.set(Outcome::Cancelled);
-                    }
-                    // It is the system's still, with all that it was lent.
-                    Taken::Later => {
-                        hot.outcome.set(Outcome::Waiting);
-                        park::park_at(core, task, why, at, Cancel::Never);
-                    }
+            match core.driver().cancel(key, source.at, direction) {
+                Taken::Back => hot.outcome.set(Outcome::Cancelled),
+                // It is the system's still, with all that it was lent.
+                Taken::Later => {
+                    hot.outcome.set(Outcome::Waiting);
+                    park::park_at(core, task, &why, at, Cancel::Never);
                 }
             }
         }
-        std::mem::forget(bomb);
-        self.completion.get()
     }
+    std::mem::forget(bomb);
+    core.operations().take(key.0)?.completion
 }
 
 /// Ends the process rather than let a stack unwind that the system may still write to.
@@ -220,64 +218,62 @@ impl Drop for Bomb {
 
 /// A place at a descriptor: whoever waits in it is woken when a call may be made.
 pub struct AtDescriptor {
-    waiting: Waiting,
-    key: Cell<Option<Key>>,
-    error: Cell<Option<io::Error>>,
+    at: Descriptor,
+    direction: Direction,
+    entered: Cell<Option<(*const Core, Key)>>,
+    /// What the wait was granted with, if it was here.
+    granted: Cell<Option<io::Result<()>>>,
 }
 
 impl AtDescriptor {
     /// For whoever has just found that a call would wait.
     pub(crate) fn new(source: &Source, direction: Direction) -> AtDescriptor {
-        AtDescriptor {
-            waiting: Waiting::new(source.at, direction),
-            key: Cell::new(None),
-            error: Cell::new(None),
-        }
+        AtDescriptor { at: source.at, direction, entered: Cell::new(None), granted: Cell::new(None) }
     }
 
     /// Whether the wait ended here: `None` if not. What cannot be waited for is an error.
     pub(crate) fn into_woken(self) -> Option<io::Result<()>> {
-        if !self.waiting.is_granted.get() {
-            return None;
-        }
-        Some(match (self.error.take(), self.waiting.completion.get()) {
-            (Some(error), _) => Err(error),
-            (None, Some(Completion { result, .. })) if result < 0 => {
-                Err(io::Error::from_raw_os_error(-result))
-            }
-            (None, _) => Ok(()),
-        })
+        self.granted.take()
     }
 
     fn take_back(&self) {
-        if let (Some(key), Some(sleeper)) = (self.key.take(), self.waiting.sleeper.get()) {
-            let (at, direction) = (self.waiting.at, self.waiting.direction);
-            // SAFETY: the sleeper's task runs, and so its scheduler.
-            let core = unsafe { &*sleeper.core };
-            if core.operations().take(key.0).is_some() {
+        let Some((core, key)) = self.entered.take() else { return };
+        // SAFETY: the task that has entered it runs, and so its scheduler.
+        let core = unsafe { &*core };
+        let in_flight = core.operations().take(key.0);
+        match in_flight.as_ref().and_then(|in_flight| in_flight.completion) {
+            None => {
                 // A completion that comes later finds nobody, and it brings nothing.
-                core.driver().cancel(key, at, direction);
+                core.driver().cancel(key, self.at, self.direction);
             }
-            core.driver().finish(key, at, direction, Submitted::Awaited, None);
+            Some(completion) if in_flight.is_some_and(|in_flight| in_flight.is_granted) => {
+                self.granted.set(Some(match completion.result {
+                    result if result < 0 => Err(io::Error::from_raw_os_error(-result)),
+                    _ => Ok(()),
+                }));
+            }
+            Some(_) => {}
         }
+        core.driver().finish(key, self.at, self.direction, Submitted::Awaited, None);
     }
 }
 
-// SAFETY: only the driver's key leads here, and that is taken back.
+// SAFETY: nothing points to it.
 unsafe impl sealed::Place for AtDescriptor {
     unsafe fn enter(&self, sleeper: &Sleeper) {
-        self.waiting.sleeper.set(Some(*sleeper));
         // SAFETY: there is a scheduler while its task runs.
         let core = unsafe { &*sleeper.core };
-        let key = core.operations().insert(&raw const self.waiting);
-        match core.driver().watch(Key(key), self.waiting.at, self.waiting.direction) {
-            Ok(Submitted::Awaited | Submitted::Carried) => return self.key.set(Some(Key(key))),
-            Ok(Submitted::Ready) => {}
-            Err(error) => self.error.set(Some(error)),
-        }
-        core.operations().take(key);
+        let key = Key(core.operations().insert(InFlight::new(sleeper.task, sleeper.wait)));
+        let result = match core.driver().watch(key, self.at, self.direction) {
+            Ok(Submitted::Awaited | Submitted::Carried) => return self.entered.set(Some((core, key))),
+            Ok(Submitted::Ready) => Ok(()),
+            Err(error) => Err(error),
+        };
+        core.operations().take(key.0);
         // SAFETY: the sleeper's task runs.
-        self.waiting.is_granted.set(unsafe { core.wake(sleeper.task, sleeper.wait) });
+        if unsafe { core.wake(sleeper.task, sleeper.wait) } {
+            self.granted.set(Some(result));
+        }
     }
 
     unsafe fn leave(&self) {
@@ -293,16 +289,14 @@ impl Drop for AtDescriptor {
 
 impl Core {
     /// An operation has completed.
+    #[inline]
     pub(super) fn complete(&self, key: Key, completion: Completion) {
+        let mut operations = self.operations();
         // Nobody waits any more for some that were cancelled.
-        let Some(waiting) = self.operations().take(key.0) else { return };
-        // SAFETY: who waits takes its key back before it goes.
-        let waiting = unsafe { &*waiting };
-        waiting.completion.set(Some(completion));
-        if let Some(sleeper) = waiting.sleeper.get() {
-            // SAFETY: the sleeper's task has not ended, for it takes its key back before.
-            waiting.is_granted.set(unsafe { self.wake(sleeper.task, sleeper.wait) });
-        }
+        let Some(in_flight) = operations.get_mut(key.0) else { return };
+        in_flight.completion = Some(completion);
+        // SAFETY: the task has not ended, for it takes its key back before.
+        in_flight.is_granted = unsafe { self.wake(in_flight.task, in_flight.wait) };
     }
 }
 
