@@ -34,13 +34,18 @@ use crate::net::simulated::{Settings, World};
 /// });
 /// ```
 ///
-/// Unless it is told otherwise it takes no time, loses nothing, and is never in order by accident only: what chance decides
-/// comes from the runtime's seed.
+/// Unless it is told otherwise it takes no time and loses nothing. What chance decides comes from the runtime's seed.
+///
+/// A simulated socket is used in its own runtime. Elsewhere each call on it is an error, and to drop it there does nothing:
+/// the other side does not hear of that.
 #[derive(Clone, Debug)]
 #[must_use = "it is not there until it is installed"]
 pub struct Network {
     settings: Settings,
 }
+
+/// No moment is later than that: a test that says "for ever" means no more.
+const FOR_EVER: Duration = Duration::from_secs(60 * 60 * 24 * 365 * 100);
 
 impl Network {
     /// One without delays and faults.
@@ -56,8 +61,7 @@ impl Network {
     /// The range is empty.
     #[track_caller]
     pub fn latency(mut self, latency: RangeInclusive<Duration>) -> Network {
-        assert_range(&latency);
-        self.settings.latency = latency;
+        self.settings.latency = checked(latency);
         self
     }
 
@@ -129,13 +133,13 @@ impl Network {
 
     /// How long it is tried to connect where nobody answers; 127 s unless set, as Linux does.
     pub fn connect_timeout(mut self, time: Duration) -> Network {
-        self.settings.connect_timeout = time;
+        self.settings.connect_timeout = time.min(FOR_EVER);
         self
     }
 
     /// How long it is tried to get data across a partition before the connection is given up; 924.6 s unless set, as Linux does.
     pub fn send_timeout(mut self, time: Duration) -> Network {
-        self.settings.send_timeout = time;
+        self.settings.send_timeout = time.min(FOR_EVER);
         self
     }
 
@@ -186,11 +190,24 @@ fn assert_chance(chance: f64) {
 }
 
 #[track_caller]
-fn assert_range(latency: &RangeInclusive<Duration>) {
-    assert!(latency.start() <= latency.end(), "no time lies between {latency:?}");
+fn checked(latency: RangeInclusive<Duration>) -> RangeInclusive<Duration> {
+    let (least, most) = latency.into_inner();
+    assert!(least <= most, "no time lies between {least:?} and {most:?}");
+    least.min(FOR_EVER)..=most.min(FOR_EVER)
 }
 
 /// The simulated network of this runtime.
+///
+/// ```
+/// use ropewalk::net::UdpSocket;
+/// use ropewalk::testing::{self, Network, Setup};
+///
+/// Setup::new().network(Network::new()).run(|| {
+///     let socket = testing::network().host("10.0.0.1", || UdpSocket::bind("0.0.0.0:53")).unwrap();
+///     assert_eq!(socket.local_addr().unwrap().to_string(), "10.0.0.1:53");
+///     assert_eq!(testing::network().statistics().sockets, 1);
+/// });
+/// ```
 ///
 /// # Panics
 ///
@@ -324,8 +341,7 @@ impl SimulatedNetwork {
     /// There is no such host. The range is empty.
     #[track_caller]
     pub fn set_latency(&self, a: impl fmt::Display, b: impl fmt::Display, latency: RangeInclusive<Duration>) {
-        assert_range(&latency);
-        self.world.set_latency(&a.to_string(), &b.to_string(), latency);
+        self.world.set_latency(&a.to_string(), &b.to_string(), checked(latency));
     }
 
     /// Resets all connections between these two, at once and for both sides; says how many there were.

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::os::fd::AsRawFd;
@@ -9,6 +10,7 @@ use std::rc::Rc;
 use std::thread;
 use std::time::Duration;
 
+use ropewalk::lowlevel::{Arm, ByTicket, Register, Ticket};
 use ropewalk::net::{
     self, ConnectError, ConnectOptions, ListenOptions, Server, TcpListener, TcpStream, UdpSocket,
 };
@@ -117,7 +119,7 @@ fn a_simulated_program_opens_no_descriptor() {
             kept.push(TcpStream::connect("127.0.0.1:80").unwrap());
             kept.push(listener.accept().unwrap().0);
         }
-        assert!(descriptors() < before + 2500);
+        assert!(descriptors() < before + 5000);
         assert_eq!(testing::network().statistics().sockets, 10_001);
         drop(kept);
         assert_eq!(testing::network().statistics().sockets, 1);
@@ -357,6 +359,42 @@ fn what_was_sent_across_a_partition_is_given_up_in_the_end() {
 }
 
 #[test]
+fn for_ever_is_a_time_too() {
+    let for_ever = Network::new().send_timeout(Duration::MAX).connect_timeout(Duration::MAX);
+    simulated(for_ever, || {
+        let network = testing::network();
+        let (mut near, _far) = between("10.0.0.1", "10.0.0.2");
+        network.isolate("10.0.0.1");
+        near.write_all(b"x").unwrap();
+        let year = 365 * 24 * 3600 * SECOND;
+        assert!(time::timeout(year, || near.read(&mut [0])).is_err());
+        let connect = || network.host("10.0.0.1", || TcpStream::connect("10.0.0.2:80"));
+        assert!(time::timeout(year, connect).is_err());
+        network.set_latency("10.0.0.1", "10.0.0.2", Duration::ZERO..=Duration::MAX);
+        network.heal_all();
+    });
+    let empty = Duration::from_secs(2)..=Duration::from_secs(1);
+    assert!(panic_text(|| Network::new().latency(empty)).contains("no time lies between"));
+    assert!(panic_text(|| Network::new().loss(1.5)).contains("probability"));
+}
+
+#[test]
+fn who_connects_to_a_host_that_crashes_meanwhile_is_refused() {
+    simulated(taking(10 * MS), || {
+        let network = testing::network();
+        let _listener = network.host("10.0.0.2", || TcpListener::bind("0.0.0.0:80").unwrap());
+        task::scope(|s| {
+            let connect = || network.host("10.0.0.1", || TcpStream::connect("10.0.0.2:80"));
+            let connecting = s.spawn(connect);
+            time::sleep(5 * MS).unwrap();
+            network.crash("10.0.0.2");
+            let refused = connecting.join().unwrap().unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+        });
+    });
+}
+
+#[test]
 fn an_isolated_host_reaches_itself() {
     simulated(Network::new(), || {
         let network = testing::network();
@@ -547,6 +585,130 @@ fn a_second_reader_is_refused_as_on_the_real_network() {
 }
 
 #[test]
+fn a_duplicate_waits_beside_the_other_as_on_the_real_network() {
+    simulated(Network::new(), || {
+        let listener = TcpListener::bind("127.0.0.1:80").unwrap();
+        let duplicate = listener.try_clone().unwrap();
+        task::scope(|s| {
+            let both = [&listener, &duplicate].map(|one| s.spawn(|| one.accept().unwrap().0));
+            testing::wait_all_tasks_blocked().unwrap();
+            let _clients = [(); 2].map(|()| TcpStream::connect("127.0.0.1:80").unwrap());
+            for accepted in &both {
+                drop(accepted.join().unwrap());
+            }
+            // One that is cancelled leaves the other where it is.
+            let given_up = s.spawn(|| drop(listener.accept()));
+            let patient = s.spawn(|| duplicate.accept().unwrap().0);
+            testing::wait_all_tasks_blocked().unwrap();
+            given_up.cancel();
+            testing::wait_all_tasks_blocked().unwrap();
+            TcpStream::connect("127.0.0.1:80").unwrap();
+            drop(patient.join().unwrap());
+        });
+        drop(listener);
+        TcpStream::connect("127.0.0.1:80").unwrap();
+    });
+}
+
+#[test]
+fn what_was_underway_when_a_partition_came_is_not_overtaken() {
+    simulated(taking(100 * MS), || {
+        let network = testing::network();
+        let (mut near, mut far) = between("10.0.0.1", "10.0.0.2");
+        near.write_all(b"first").unwrap();
+        time::sleep(50 * MS).unwrap();
+        network.partition("10.0.0.1", "10.0.0.2");
+        // The end cannot leave, and what went before it cannot arrive.
+        near.write_all(b", then").unwrap();
+        drop(near);
+        time::sleep(SECOND).unwrap();
+        network.heal("10.0.0.1", "10.0.0.2");
+        let began = time::now();
+        let mut text = String::new();
+        far.read_to_string(&mut text).unwrap();
+        assert_eq!((text.as_str(), since(began)), ("first, then", 100 * MS));
+    });
+}
+
+#[test]
+fn a_partition_that_heals_in_time_ends_no_connection() {
+    simulated(taking(MS).send_timeout(60 * SECOND), || {
+        let network = testing::network();
+        let (mut near, mut far) = between("10.0.0.1", "10.0.0.2");
+        for _ in 0..3 {
+            network.partition("10.0.0.1", "10.0.0.2");
+            near.write_all(b"x").unwrap();
+            time::sleep(40 * SECOND).unwrap();
+            network.heal("10.0.0.1", "10.0.0.2");
+            assert_eq!(far.read(&mut [0; 9]).unwrap(), 1);
+        }
+        time::sleep(100 * SECOND).unwrap();
+        near.write_all(b"y").unwrap();
+        assert_eq!(far.read(&mut [0; 9]).unwrap(), 1);
+    });
+}
+
+#[test]
+fn a_host_that_crashes_behind_a_partition_is_missed_by_who_sends() {
+    simulated(taking(MS), || {
+        let network = testing::network();
+        let (mut near, mut far) = between("10.0.0.1", "10.0.0.2");
+        network.partition("10.0.0.1", "10.0.0.2");
+        far.write_all(b"last words").unwrap();
+        network.crash("10.0.0.2");
+        network.heal("10.0.0.1", "10.0.0.2");
+        let silence = time::timeout(3600 * SECOND, || near.read(&mut [0]));
+        assert!(silence.is_err(), "nobody is left to send it again, and the reset got lost");
+        near.write_all(b"hello?").unwrap();
+        assert_eq!(near.read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset);
+    });
+}
+
+#[test]
+fn who_does_not_want_to_hear_holds_up_nobody() {
+    simulated(taking(MS).window(10), || {
+        let (mut near, mut far) = between("10.0.0.1", "10.0.0.2");
+        far.shutdown(Shutdown::Read).unwrap();
+        near.write_all(&[0; 1000]).unwrap();
+        assert_eq!(far.read(&mut [0; 9]).unwrap(), 0);
+    });
+}
+
+#[test]
+fn who_connects_asks_again_and_is_connected_once() {
+    simulated(taking(10 * MS), || {
+        let network = testing::network();
+        let listener = network.host("10.0.0.2", || TcpListener::bind("0.0.0.0:80").unwrap());
+        let connect = || network.host("10.0.0.1", || TcpStream::connect("10.0.0.2:80"));
+        let nobody_else = || assert!(time::timeout(SECOND, || listener.accept()).is_err());
+        task::scope(|s| {
+            // The answer is lost.
+            let began = time::now();
+            let connecting = s.spawn(connect);
+            time::sleep(15 * MS).unwrap();
+            network.partition("10.0.0.1", "10.0.0.2");
+            time::sleep(100 * MS).unwrap();
+            network.heal("10.0.0.1", "10.0.0.2");
+            let _stream = connecting.join().unwrap().unwrap();
+            assert_eq!(since(began), SECOND + 20 * MS);
+            let _accepted = listener.accept().unwrap();
+            nobody_else();
+        });
+        // The answer takes its time.
+        network.set_latency("10.0.0.1", "10.0.0.2", 20 * SECOND..=20 * SECOND);
+        let _stream = connect().unwrap();
+        let _accepted = listener.accept().unwrap();
+        nobody_else();
+        network.set_latency("10.0.0.1", "10.0.0.2", 10 * MS..=10 * MS);
+        // Who wanted to connect does not any more when the answer comes.
+        assert!(time::timeout(15 * MS, connect).is_err());
+        nobody_else();
+        assert_eq!(network.statistics().sockets, 3);
+        assert_eq!(network.statistics().connections, 2);
+    });
+}
+
+#[test]
 fn a_read_has_its_timeout_as_stds_has() {
     simulated(Network::new(), || {
         let (_near, far) = UdpSocket::bind("127.0.0.1:0")
@@ -590,9 +752,58 @@ fn arms_wait_for_simulated_sockets() {
 }
 
 #[test]
+fn what_another_arm_does_as_it_registers_is_not_overlooked() {
+    /// Ends the writing of a stream when it is waited for, and never gives anything.
+    #[derive(Clone, Copy)]
+    struct Ending<'a>(&'a TcpStream);
+
+    impl Register for Ending<'_> {
+        type Value = ();
+
+        fn register(&self, _: Ticket<()>) {
+            self.0.shutdown(Shutdown::Write).unwrap();
+        }
+
+        fn undo(&self) {}
+    }
+
+    impl<'a> Arm for Ending<'a> {
+        type Output = ();
+        type Place = ByTicket<Ending<'a>>;
+
+        fn try_now(&mut self) -> Option<()> {
+            None
+        }
+
+        fn place(&mut self) -> Self::Place {
+            ByTicket::new(*self)
+        }
+
+        fn end(&mut self, place: Self::Place) -> Option<()> {
+            place.into_value()
+        }
+
+        fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("ending")
+        }
+    }
+
+    simulated(Network::new(), || {
+        let (near, far) = between("10.0.0.1", "10.0.0.2");
+        match select((Ending(&near), far.readable())).unwrap() {
+            Chosen::First(()) => panic!("it never ends"),
+            Chosen::Second(readable) => readable.unwrap(),
+        }
+    });
+}
+
+#[test]
 fn listeners_share_a_port_if_both_say_so() {
     simulated(Network::new(), || {
         let shared = ListenOptions::new().reuse_port(true).backlog(1000);
+        let alone = TcpListener::bind("127.0.0.1:80").unwrap();
+        assert_eq!(shared.bind("127.0.0.1:80").unwrap_err().kind(), ErrorKind::AddrInUse);
+        drop(alone);
         let listeners = [(); 3].map(|()| shared.bind("127.0.0.1:80").unwrap());
         assert_eq!(TcpListener::bind("127.0.0.1:80").unwrap_err().kind(), ErrorKind::AddrInUse);
         for _ in 0..300 {
@@ -731,6 +942,23 @@ fn a_datagram_can_be_too_long_and_a_partition_loses_it() {
         sender.send_to(&[1; 1200], "10.0.0.2:1").unwrap();
         let mut buffer = [0; 2000];
         assert_eq!(receiver.recv_from(&mut buffer).unwrap().0, 1200);
+    });
+}
+
+#[test]
+fn a_partition_loses_the_datagrams_that_are_underway() {
+    simulated(taking(10 * MS), || {
+        let network = testing::network();
+        let receiver = network.host("10.0.0.2", || UdpSocket::bind("0.0.0.0:1").unwrap());
+        let sender = network.host("10.0.0.1", || UdpSocket::bind("0.0.0.0:2").unwrap());
+        sender.send_to(b"first", "10.0.0.2:1").unwrap();
+        time::sleep(5 * MS).unwrap();
+        network.partition("10.0.0.1", "10.0.0.2");
+        time::sleep(10 * MS).unwrap();
+        network.heal("10.0.0.1", "10.0.0.2");
+        sender.send_to(b"second", "10.0.0.2:1").unwrap();
+        assert_eq!(receiver.recv_from(&mut [0; 9]).unwrap().0, 6);
+        assert_eq!(network.statistics().lost_datagrams, 1);
     });
 }
 
@@ -980,6 +1208,24 @@ fn wherever_an_exchange_is_cancelled_nothing_is_lost_and_nothing_is_left() {
         assert_eq!(testing::network().statistics().sockets, 1);
     });
     assert!(moments > 30, "{moments}");
+}
+
+#[test]
+fn what_a_program_leaves_behind_ends_as_elsewhere() {
+    let error = Rc::new(RefCell::new(None));
+    let noted = error.clone();
+    Setup::new().network(taking(SECOND)).allow_leftovers().run(|| {
+        let listener = TcpListener::bind("127.0.0.1:80").unwrap();
+        task::spawn(move || *noted.borrow_mut() = listener.accept().err());
+        task::spawn(|| {
+            let stream = TcpStream::connect("127.0.0.1:80").unwrap();
+            // Dropped at the end, with much underway.
+            (&stream).write_all(&[0; 10_000]).unwrap();
+            task::shield(|| time::sleep(1000 * SECOND).unwrap());
+        });
+        time::sleep(2500 * MS).unwrap();
+    });
+    assert!(Cancelled::is(error.take().as_ref().unwrap()));
 }
 
 #[test]

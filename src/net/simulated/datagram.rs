@@ -5,7 +5,8 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use rustix::io::Errno;
 
-use super::world::{Endpoint, Event, HostId, Kind, Link, Protocol, State, definite};
+use super::hosts::{HostId, Link, Protocol, definite};
+use super::state::{Endpoint, Event, Kind, State};
 use crate::scheduler::io::Direction;
 use crate::time;
 

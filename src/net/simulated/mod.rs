@@ -3,8 +3,12 @@
 //! A socket is two numbers, its world's and its endpoint's, which it looks up in the runtime that it is used in. So it is as free to
 //! go anywhere as one with a descriptor, and harmless there.
 
+mod connecting;
 mod datagram;
+mod hosts;
+mod segment;
 mod settings;
+mod state;
 mod stream;
 mod world;
 
@@ -20,8 +24,8 @@ use rustix::net::{AddressFamily, SocketType};
 
 pub use self::settings::NetworkStatistics;
 pub(crate) use self::settings::Settings;
+use self::state::{Endpoint, Kind, State};
 pub(crate) use self::world::World;
-use self::world::{Endpoint, Kind, State};
 use crate::scheduler::io::{Direction, busy};
 use crate::scheduler::lowlevel::{self, Arm, ByTicket, Register, Ticket};
 
@@ -29,6 +33,8 @@ use crate::scheduler::lowlevel::{self, Arm, ByTicket, Register, Ticket};
 pub(super) struct Socket {
     world: u64,
     id: u64,
+    /// Among all that mean the same endpoint.
+    handle: u64,
     family: AddressFamily,
     kind: SocketType,
     /// A socket of the system that is connected to nothing: made for who asks for a descriptor, and for options, which it remembers.
@@ -50,7 +56,8 @@ impl Socket {
     }
 
     fn of(world: &World, id: u64, family: AddressFamily, kind: SocketType) -> Socket {
-        Socket { world: world.number(), id, family, kind, stand_in: OnceLock::new() }
+        let handle = world.with(State::new_handle);
+        Socket { world: world.number(), id, handle, family, kind, stand_in: OnceLock::new() }
     }
 
     /// # Errors
@@ -77,7 +84,7 @@ impl Socket {
         what: &'static str,
         attempt: impl FnMut(&mut State) -> Option<Result<T, Errno>>,
     ) -> io::Result<T> {
-        let at = Waits { world: self.world()?, id: self.id, direction };
+        let at = self.waits(direction)?;
         lowlevel::wait_as(what, &mut Call { at, attempt })?
     }
 
@@ -216,8 +223,11 @@ impl Socket {
 
     /// For arms: `None` where nothing is to be waited for.
     pub(super) fn place(&self, direction: Direction) -> Option<Place> {
-        let at = Waits { world: self.world().ok()?, id: self.id, direction };
-        Some(ByTicket::new(at))
+        Some(ByTicket::new(self.waits(direction).ok()?))
+    }
+
+    fn waits(&self, direction: Direction) -> io::Result<Waits> {
+        Ok(Waits { world: self.world()?, id: self.id, handle: self.handle, direction })
     }
 
     /// Once, for arms.
@@ -226,8 +236,8 @@ impl Socket {
         direction: Direction,
         attempt: impl FnMut(&mut State) -> Option<Result<T, Errno>>,
     ) -> Option<io::Result<T>> {
-        match self.world() {
-            Ok(world) => Call { at: Waits { world, id: self.id, direction }, attempt }.try_now(),
+        match self.waits(direction) {
+            Ok(at) => Call { at, attempt }.try_now(),
             Err(error) => Some(Err(error)),
         }
     }
@@ -275,6 +285,7 @@ pub(crate) type Place = ByTicket<Waits>;
 pub struct Waits {
     world: Rc<World>,
     id: u64,
+    handle: u64,
     direction: Direction,
 }
 
@@ -282,7 +293,7 @@ impl Register for Waits {
     type Value = ();
 
     fn register(&self, ticket: Ticket<()>) {
-        self.world.with(|state| state.wait(self.id, self.direction, ticket));
+        self.world.with(|state| state.wait(self.id, self.handle, self.direction, ticket));
     }
 
     fn undo(&self) {
@@ -301,10 +312,10 @@ impl<T, F: FnMut(&mut State) -> Option<Result<T, Errno>>> Arm for Call<F> {
     type Place = Place;
 
     fn try_now(&mut self) -> Option<io::Result<T>> {
-        let Waits { world, id, direction } = &self.at;
+        let Waits { world, id, handle, direction } = &self.at;
         world.with(|state| match (self.attempt)(state) {
             Some(done) => Some(done.map_err(io::Error::from)),
-            None if state.is_waited_for(*id, *direction) => Some(Err(busy(*direction))),
+            None if state.is_waited_for(*id, *handle, *direction) => Some(Err(busy(*direction))),
             None => None,
         })
     }
