@@ -139,7 +139,7 @@ impl Chosen {
         Ok(match self.made()? {
             Made::Readiness(readiness) => readiness.may_attempt(at, operation.direction()),
             #[cfg(target_os = "linux")]
-            Made::Uring(_) => operation.is_call(),
+            Made::Uring(_) => operation.is_call() || operation.is_peek(),
         })
     }
 

@@ -68,6 +68,12 @@ impl Operation<'_, '_> {
         matches!(self, Operation::Call { .. })
     }
 
+    /// Whether it only looks at what is there.
+    #[inline]
+    pub(crate) fn is_peek(&self) -> bool {
+        matches!(self, Operation::Recv { peek: true, .. } | Operation::RecvMessage { peek: true, .. })
+    }
+
     /// Makes the call, which does not wait. It may be the user's code.
     #[inline]
     pub(crate) fn attempt(&mut self, fd: RawFd) -> Attempt {

@@ -36,6 +36,10 @@ const COMPLETIONS: u32 = 16;
 /// Wait before looking: `IORING_RECVSEND_POLL_FIRST`.
 const POLL_FIRST: u16 = 1;
 
+/// What is sent does not wait in the ring for room, but is told that there is none, and waits by a poll. In the ring it would be woken by
+/// urgent data too, as often as it waits, and in the end the system would give it a thread: a peer could have as many as it likes.
+const PATIENT: i32 = libc::MSG_DONTWAIT;
+
 /// What the ring's own entries are told by. Keys are never as large.
 const BELL: u64 = u64::MAX;
 const CANCEL: u64 = u64::MAX - 1;
@@ -180,7 +184,8 @@ impl Uring {
         operation: &mut Operation<'_, '_>,
     ) -> io::Result<Submitted> {
         let direction = operation.direction();
-        if operation.is_call() {
+        // Where there is urgent data the ring would take whoever peeks for ready, again and again, and give it a thread.
+        if operation.is_call() || operation.is_peek() {
             return self.watch(key, at, direction);
         }
         let is_empty = self.occupy(key, at, direction)? && self.setup != Setup::Plain;
@@ -339,7 +344,9 @@ impl Uring {
         let told = self.reap(&mut complete);
         let mut ring = self.ring.borrow_mut();
         if told || timeout == Some(Duration::ZERO) {
-            let has_work = { ring.submission().taskrun() } || !ring.submission().is_empty();
+            let submission = ring.submission();
+            let has_work = submission.taskrun() || submission.cq_overflow() || !submission.is_empty();
+            drop(submission);
             if !has_work {
                 return;
             }
@@ -412,13 +419,13 @@ fn carry(at: Descriptor, operation: &mut Operation<'_, '_>, is_empty: bool) -> E
         }
         Operation::Send { bytes } => {
             let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-            opcode::Send::new(fd, bytes.as_ptr(), length).flags(SEND_FLAGS).build()
+            opcode::Send::new(fd, bytes.as_ptr(), length).flags(SEND_FLAGS | PATIENT).build()
         }
         Operation::RecvMessage { message, peek, .. } => {
             opcode::RecvMsg::new(fd, message.header()).flags(recv_flags(*peek) as u32).build()
         }
         Operation::SendMessage { message } => {
-            opcode::SendMsg::new(fd, message.header()).flags(SEND_FLAGS as u32).build()
+            opcode::SendMsg::new(fd, message.header()).flags((SEND_FLAGS | PATIENT) as u32).build()
         }
         Operation::Call { .. } => unreachable!("calls are made by whoever wants them"),
     }

@@ -15,10 +15,25 @@ use super::record::{Record, TaskRef};
 pub(crate) struct Here {
     pub(super) core: Cell<*const Core>,
     pub(super) task: Cell<*const Record>,
+    /// How often drivers were asked for completions on this thread.
+    waits: Cell<u64>,
 }
 
 thread_local! {
-    static HERE: Here = const { Here { core: Cell::new(ptr::null()), task: Cell::new(ptr::null()) } };
+    static HERE: Here = const {
+        Here { core: Cell::new(ptr::null()), task: Cell::new(ptr::null()), waits: Cell::new(0) }
+    };
+}
+
+/// How often drivers were asked for completions on this thread: what a call has found before the last time may be over.
+#[inline(always)]
+pub(super) fn waits() -> u64 {
+    HERE.with(|here| here.waits.get())
+}
+
+#[inline(always)]
+pub(super) fn count_wait() {
+    HERE.with(|here| here.waits.set(here.waits.get() + 1));
 }
 
 #[inline(always)]

@@ -142,12 +142,14 @@ fn perform_begun(
 /// Attempts it; `None` if it would wait.
 #[inline]
 fn attempt(at: Descriptor, operation: &mut Operation<'_, '_>) -> Option<io::Result<usize>> {
+    let waits = here::waits();
     let (done, blocked) = match operation.attempt(at.fd) {
         Attempt::Done(result) => return Some(result),
         Attempt::Drained(count) => (Some(Ok(count)), Blocked::UnlessFinal),
         Attempt::WouldBlock => (None, Blocked::Now),
     };
-    if let Some(core) = here::lend_core() {
+    // A call of the user's may have parked after it found that; then there may have been an event, of which there is no second one.
+    if let Some(core) = here::lend_core().filter(|_| here::waits() == waits) {
         core.driver().note(at, operation.direction(), blocked);
     }
     done

@@ -91,10 +91,6 @@ impl Core {
         if self.config.debug {
             self.pass_moment();
         }
-        // Where nobody is ready the loop goes on to wait, and sees it then.
-        if self.driver.is_busy() && (!self.queue.is_empty() || self.clock.is_virtual()) {
-            self.driver.wait(Some(Duration::ZERO), |key, completion| self.complete(key, completion));
-        }
         let now = self.clock.now();
         self.seen.set(now);
         // No more than there are now: a callback may set another one that is due at once.
@@ -113,6 +109,23 @@ impl Core {
         if self.gate.has_mail() {
             self.read_mail();
         }
+        // Where nobody is ready the loop goes on to wait, and sees it then.
+        if !self.queue.is_empty() || self.clock.is_virtual() {
+            self.look_at_operations();
+        }
+    }
+
+    #[inline]
+    fn look_at_operations(&self) {
+        if self.driver.is_busy() {
+            self.wait(Some(Duration::ZERO));
+        }
+    }
+
+    #[inline]
+    fn wait(&self, timeout: Option<Duration>) {
+        here::count_wait();
+        self.driver.wait(timeout, |key, completion| self.complete(key, completion));
     }
 
     #[cold]
@@ -148,8 +161,11 @@ impl Core {
                 let now = self.clock.now();
                 let timeout = next.map(|deadline| Duration::from_nanos(deadline.saturating_sub(now)));
                 // A door that is closed does not sleep, and nobody rings.
-                if timeout != Some(Duration::ZERO) && (self.gate.is_closed() || self.gate.fall_asleep()) {
-                    self.driver.wait(timeout, |key, completion| self.complete(key, completion));
+                if timeout == Some(Duration::ZERO) {
+                    // Callbacks may go on like that for ever.
+                    self.look_at_operations();
+                } else if self.gate.is_closed() || self.gate.fall_asleep() {
+                    self.wait(timeout);
                     self.gate.wake_up();
                 }
             }
