@@ -3,6 +3,7 @@
 //! Each driver runs all of it: `ROPEWALK_DRIVER=epoll` or `uring`.
 
 mod arms;
+mod attacks;
 mod async_fd;
 mod connect;
 mod copy_fd;
