@@ -92,8 +92,9 @@ impl Core {
             self.pass_moment();
         }
         // Where nobody is ready the loop goes on to wait, and sees it then.
-        if self.driver.is_busy() && (!self.queue.is_empty() || self.clock.is_virtual()) {
-            self.driver.wait(Some(Duration::ZERO), |key, completion| self.complete(key, completion));
+        let looks_now = !self.queue.is_empty() || self.clock.is_virtual();
+        if looks_now {
+            self.look_at_operations();
         }
         let now = self.clock.now();
         self.seen.set(now);
@@ -112,6 +113,17 @@ impl Core {
         }
         if self.gate.has_mail() {
             self.read_mail();
+        }
+        // Timers and mail have made tasks ready, and may do so each time: the loop does not wait.
+        if !looks_now && !self.queue.is_empty() {
+            self.look_at_operations();
+        }
+    }
+
+    /// What has completed, without a wait.
+    fn look_at_operations(&self) {
+        if self.driver.is_busy() {
+            self.driver.wait(Some(Duration::ZERO), |key, completion| self.complete(key, completion));
         }
     }
 
@@ -147,8 +159,12 @@ impl Core {
             _ => {
                 let now = self.clock.now();
                 let timeout = next.map(|deadline| Duration::from_nanos(deadline.saturating_sub(now)));
+                if timeout == Some(Duration::ZERO) {
+                    // By the time it is due the next callback may have been set for at once.
+                    return self.look_at_operations();
+                }
                 // A door that is closed does not sleep, and nobody rings.
-                if timeout != Some(Duration::ZERO) && (self.gate.is_closed() || self.gate.fall_asleep()) {
+                if self.gate.is_closed() || self.gate.fall_asleep() {
                     self.driver.wait(timeout, |key, completion| self.complete(key, completion));
                     self.gate.wake_up();
                 }
