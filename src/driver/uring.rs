@@ -339,7 +339,10 @@ impl Uring {
         let told = self.reap(&mut complete);
         let mut ring = self.ring.borrow_mut();
         if told || timeout == Some(Duration::ZERO) {
-            let has_work = { ring.submission().taskrun() } || !ring.submission().is_empty();
+            let queue = ring.submission();
+            // Completions that there was no room for come with an entry into the system, and not before.
+            let has_work = queue.taskrun() || queue.cq_overflow() || !queue.is_empty();
+            drop(queue);
             if !has_work {
                 return;
             }
