@@ -7,12 +7,13 @@
 //! - A completion is told of once, under the key of its operation. What is told of the ring's own entries has no key.
 //! - An entry that names memory is pushed as the last thing that can fail. Nothing forgets it before its completion: the ring
 //!   does not go while one is out.
-//! - A cancellation only hurries a completion. Whatever the system says of it, the completion decides.
+//! - A cancellation only hurries a completion. Whatever the system says of it, the completion decides. If the system has not found
+//!   whom to cancel it is asked again, until the completion has come.
 //! - In each direction of a descriptor there waits one operation, or none; as with the other driver.
 #![allow(unsafe_code)]
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::fmt;
 use std::io;
 use std::mem;
@@ -42,7 +43,8 @@ const PATIENT: i32 = libc::MSG_DONTWAIT;
 
 /// What the ring's own entries are told by. Keys are never as large.
 const BELL: u64 = u64::MAX;
-const CANCEL: u64 = u64::MAX - 1;
+/// With the key of whose end was asked for: the bit would be that of a slot beyond 2^31, and as many tasks fit in no memory.
+const CANCEL: u64 = 1 << 31;
 
 pub(super) struct Uring {
     ring: RefCell<IoUring>,
@@ -54,8 +56,10 @@ pub(super) struct Uring {
     carried: Cell<usize>,
     /// Completions that had to be taken out where nobody could be told.
     early: RefCell<VecDeque<(u64, Completion)>>,
-    /// Operations whose cancellation there was no room for.
+    /// Operations whose end is to be asked for, once more or because there was no room.
     unwanted: RefCell<Vec<Key>>,
+    /// Those whose end was asked for, and has not come.
+    ending: RefCell<HashSet<u64>>,
     /// By descriptor.
     lanes: RefCell<Vec<Lane>>,
 }
@@ -155,6 +159,7 @@ impl Uring {
             carried: Cell::new(0),
             early: RefCell::default(),
             unwanted: RefCell::default(),
+            ending: RefCell::default(),
             lanes: RefCell::default(),
         };
         uring.listen_to_bell()?;
@@ -277,7 +282,9 @@ impl Uring {
 
     /// Asks for the end of an operation, whose completion will come all the same.
     pub(super) fn cancel(&self, key: Key) {
-        let entry = opcode::AsyncCancel::new(key.0).build().user_data(CANCEL).flags(Flags::SKIP_SUCCESS);
+        self.ending.borrow_mut().insert(key.0);
+        let entry = opcode::AsyncCancel::new(key.0).build().user_data(CANCEL | key.0);
+        let entry = entry.flags(Flags::SKIP_SUCCESS);
         // SAFETY: it points to no memory.
         if unsafe { self.push(&entry).is_err() } {
             self.unwanted.borrow_mut().push(key);
@@ -344,9 +351,10 @@ impl Uring {
         let told = self.reap(&mut complete);
         let mut ring = self.ring.borrow_mut();
         if told || timeout == Some(Duration::ZERO) {
-            let submission = ring.submission();
-            let has_work = submission.taskrun() || submission.cq_overflow() || !submission.is_empty();
-            drop(submission);
+            let queue = ring.submission();
+            // Completions that there was no room for come with an entry into the system, and not before.
+            let has_work = queue.taskrun() || queue.cq_overflow() || !queue.is_empty();
+            drop(queue);
             if !has_work {
                 return;
             }
@@ -367,10 +375,16 @@ impl Uring {
         self.reap(&mut complete);
     }
 
+    fn is_ending(&self, key: Key) -> bool {
+        self.ending.borrow().contains(&key.0)
+    }
+
     #[inline]
     fn ask_again_for_ends(&self) {
         if !self.unwanted.borrow().is_empty() {
-            self.unwanted.take().into_iter().for_each(|key| self.cancel(key));
+            // Those that have ended meanwhile would never be found.
+            let unwanted = self.unwanted.take().into_iter().filter(|key| self.is_ending(*key));
+            unwanted.for_each(|key| self.cancel(key));
         }
     }
 
@@ -385,8 +399,19 @@ impl Uring {
             any = true;
             match about {
                 BELL => rung = true,
-                CANCEL => {}
+                // It was not found: between two tries of the system it is nowhere, and it may wait again after the second.
+                told if told & CANCEL != 0 => {
+                    let key = told & !CANCEL;
+                    if completion.result == -libc::ENOENT && self.is_ending(Key(key)) {
+                        self.unwanted.borrow_mut().push(Key(key));
+                    }
+                }
                 key => {
+                    let mut ending = self.ending.borrow_mut();
+                    if !ending.is_empty() {
+                        ending.remove(&key);
+                    }
+                    drop(ending);
                     self.in_flight.set(self.in_flight.get() - 1);
                     complete(Key(key), completion);
                 }

@@ -159,21 +159,43 @@ impl Ends {
         loop {
             lowlevel::may_wait()?;
             match move_some(self.from.as_fd(), self.to.as_fd()) {
-                Ok(0) if self.has_ended(copied)? => return Ok(Way::ToTheEnd),
+                Ok(0) if self.is_at_end(copied)? => return Ok(Way::ToTheEnd),
                 Ok(moved) => copied.bytes += moved as u64,
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) if !is_ready(self.from.as_fd(), Direction::Read)? => {
-                    self.from.wait_readable()?;
+                    self.from.wait_readable()?
                 }
-                Err(Errno::AGAIN) if is_ready(self.to.as_fd(), Direction::Write)? => {
-                    if self.has_ended(copied)? {
-                        return Ok(Way::ToTheEnd);
-                    }
+                Err(Errno::AGAIN) if !is_ready(self.to.as_fd(), Direction::Write)? => {
+                    self.to.wait_writable()?
                 }
-                Err(Errno::AGAIN) => self.to.wait_writable()?,
+                Err(Errno::AGAIN) if self.kinds.0 == FileType::Socket && self.is_at_end(copied)? => {
+                    return Ok(Way::ToTheEnd);
+                }
+                Err(Errno::AGAIN) => {}
                 Err(error) if is_refusal(error) => return Ok(Way::Refused),
                 Err(error) => return Err(error.into()),
             }
+        }
+    }
+
+    /// Whether there is nothing more, where nothing more could be moved. Urgent bytes stop whatever moves bytes inside of the system,
+    /// also at an end with more before it: what is received by hand passes them, and is copied.
+    #[cfg(target_os = "linux")]
+    #[cold]
+    #[track_caller]
+    fn is_at_end(&self, copied: &mut Copied) -> io::Result<bool> {
+        use rustix::net::RecvFlags;
+        if self.kinds.0 != FileType::Socket {
+            return Ok(true);
+        }
+        let mut buffer = vec![0; STEP];
+        match rustix::net::recv(&self.from, &mut *buffer, RecvFlags::DONTWAIT) {
+            Ok((received, _)) => {
+                self.write_all(&buffer[..received], copied)?;
+                Ok(received == 0)
+            }
+            Err(Errno::AGAIN | Errno::INTR) => Ok(false),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -186,16 +208,15 @@ impl Ends {
             lowlevel::may_wait()?;
             // The pipe is empty: what would block is the other.
             let inside = match splice(self.from.as_fd(), into.as_fd(), STEP) {
-                Ok(moved) if moved > 0 => moved,
+                Ok(0) if self.is_at_end(copied)? => return Ok(Way::ToTheEnd),
+                Ok(moved) => moved,
                 Err(Errno::INTR) => continue,
                 Err(Errno::AGAIN) if !is_ready(self.from.as_fd(), Direction::Read)? => {
                     self.from.wait_readable()?;
                     continue;
                 }
-                Ok(_) | Err(Errno::AGAIN) => match self.has_ended(copied)? {
-                    true => return Ok(Way::ToTheEnd),
-                    false => continue,
-                },
+                Err(Errno::AGAIN) if self.is_at_end(copied)? => return Ok(Way::ToTheEnd),
+                Err(Errno::AGAIN) => continue,
                 Err(error) if is_refusal(error) => return Ok(Way::Refused),
                 Err(error) => return Err(error.into()),
             };
@@ -210,23 +231,6 @@ impl Ends {
             if emptied? == Way::Refused {
                 return Ok(Way::Refused);
             }
-        }
-    }
-
-    /// The system has moved nothing, although it need not have waited. At an urgent byte it never does: so one step is done by hand.
-    /// Says whether nothing more comes.
-    #[cfg(target_os = "linux")]
-    #[track_caller]
-    fn has_ended(&self, copied: &mut Copied) -> io::Result<bool> {
-        if self.kinds.0 != FileType::Socket {
-            return Ok(true);
-        }
-        let mut buffer = [0; SMALL];
-        match rustix::io::read(&self.from, &mut buffer) {
-            Ok(0) => Ok(true),
-            Ok(received) => self.write_all(&buffer[..received], copied).map(|()| false),
-            Err(Errno::AGAIN | Errno::INTR) => Ok(false),
-            Err(error) => Err(error.into()),
         }
     }
 

@@ -91,6 +91,11 @@ impl Core {
         if self.config.debug {
             self.pass_moment();
         }
+        // Where nobody is ready the loop goes on to wait, and sees it then.
+        let looks_now = !self.queue.is_empty() || self.clock.is_virtual();
+        if looks_now {
+            self.look_at_operations();
+        }
         let now = self.clock.now();
         self.seen.set(now);
         // No more than there are now: a callback may set another one that is due at once.
@@ -109,12 +114,13 @@ impl Core {
         if self.gate.has_mail() {
             self.read_mail();
         }
-        // Where nobody is ready the loop goes on to wait, and sees it then.
-        if !self.queue.is_empty() || self.clock.is_virtual() {
+        // Timers and mail have made tasks ready, and may do so each time: the loop does not wait.
+        if !looks_now && !self.queue.is_empty() {
             self.look_at_operations();
         }
     }
 
+    /// What has completed, without a wait.
     #[inline]
     fn look_at_operations(&self) {
         if self.driver.is_busy() {
@@ -160,11 +166,12 @@ impl Core {
             _ => {
                 let now = self.clock.now();
                 let timeout = next.map(|deadline| Duration::from_nanos(deadline.saturating_sub(now)));
-                // A door that is closed does not sleep, and nobody rings.
                 if timeout == Some(Duration::ZERO) {
-                    // Callbacks may go on like that for ever.
-                    self.look_at_operations();
-                } else if self.gate.is_closed() || self.gate.fall_asleep() {
+                    // By the time it is due the next callback may have been set for at once.
+                    return self.look_at_operations();
+                }
+                // A door that is closed does not sleep, and nobody rings.
+                if self.gate.is_closed() || self.gate.fall_asleep() {
                     self.wait(timeout);
                     self.gate.wake_up();
                 }

@@ -4,6 +4,7 @@
 
 mod arms;
 mod async_fd;
+mod attacks;
 mod connect;
 mod copy_fd;
 mod copying;
