@@ -49,6 +49,8 @@ const CANCEL: u64 = 1 << 31;
 pub(super) struct Uring {
     ring: RefCell<IoUring>,
     setup: Setup,
+    /// It can be told not to tell of cancellations that have succeeded.
+    skips_success: bool,
     bell: Bell,
     /// Operations whose completion has not come.
     in_flight: Cell<usize>,
@@ -151,9 +153,11 @@ impl Uring {
         if !(params.is_feature_nodrop() && params.is_feature_ext_arg() && params.is_feature_fast_poll()) {
             return Err(io::Error::new(io::ErrorKind::Unsupported, "it is of Linux 5.10 or older"));
         }
+        let skips_success = params.is_feature_skip_cqe_on_success();
         let uring = Uring {
             ring: RefCell::new(ring),
             setup,
+            skips_success,
             bell: bell.clone(),
             in_flight: Cell::new(0),
             carried: Cell::new(0),
@@ -284,7 +288,8 @@ impl Uring {
     pub(super) fn cancel(&self, key: Key) {
         self.ending.borrow_mut().insert(key.0);
         let entry = opcode::AsyncCancel::new(key.0).build().user_data(CANCEL | key.0);
-        let entry = entry.flags(Flags::SKIP_SUCCESS);
+        // Linux 5.17; an entry with a flag that is not known is refused, and nothing is cancelled.
+        let entry = if self.skips_success { entry.flags(Flags::SKIP_SUCCESS) } else { entry };
         // SAFETY: it points to no memory.
         if unsafe { self.push(&entry).is_err() } {
             self.unwanted.borrow_mut().push(key);
