@@ -1,6 +1,7 @@
 //! What safe code, and a peer, can do to a runtime that they mean no good: under both drivers.
 
 use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::fs;
 use std::io::{self, Read, Seek, Write};
 use std::net::Shutdown;
@@ -10,7 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ropewalk::io::{Async, copy_fd};
-use ropewalk::net::{TcpStream, UnixStream};
+use ropewalk::lowlevel::{ByTicket, Register, Ticket};
+use ropewalk::net::{TcpListener, TcpStream, UnixStream};
+use ropewalk::select::{Arm, Chosen, select};
 use ropewalk::{Driver, Runtime, inspect, task, time};
 use rustix::net::{RecvFlags, SendFlags};
 
@@ -365,6 +368,147 @@ fn urgent_bytes_on_a_unix_stream_cost_no_thread_and_hide_nothing() {
                 (&far).write_all(b"def").unwrap();
                 assert_eq!(reading.join().unwrap(), "abcdef");
             });
+        });
+    }
+}
+
+#[test]
+fn an_address_is_free_when_its_listener_has_been_dropped_after_a_select() {
+    for driver in DRIVERS {
+        run(driver, || {
+            let mut listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = listener.local_addr().unwrap();
+            for _ in 0..3 {
+                let limit = time::sleeping(Duration::from_millis(1));
+                assert!(matches!(select((listener.accepting(), limit)), Ok(Chosen::Second(()))));
+                drop(listener);
+                listener = TcpListener::bind(address).unwrap_or_else(|error| panic!("{driver:?}: {error}"));
+            }
+        });
+    }
+}
+
+#[test]
+fn an_address_is_free_when_its_listener_has_been_dropped_after_an_accept_that_was_cancelled() {
+    for driver in DRIVERS {
+        run(driver, || {
+            let mut listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = listener.local_addr().unwrap();
+            for _ in 0..3 {
+                time::timeout(Duration::from_millis(1), || listener.accept()).unwrap_err();
+                drop(listener);
+                listener = TcpListener::bind(address).unwrap_or_else(|error| panic!("{driver:?}: {error}"));
+            }
+        });
+    }
+}
+
+/// Where the system waits for room in a thread of its own, which a cancellation interrupts.
+#[test]
+fn what_is_sent_is_counted_also_after_urgent_bytes_and_a_cancellation() {
+    for driver in DRIVERS {
+        run(driver, || {
+            let (near, far) = pair();
+            rustix::net::send(&far, b"!", SendFlags::OOB).unwrap();
+            let bytes = vec![1; 20_000_000];
+            let mut sent = 0;
+            let mut received = 0;
+            let mut buffer = vec![0; 1_000_000];
+            for _ in 0..20 {
+                let written = time::timeout(Duration::from_millis(2), || (&near).write(&bytes));
+                sent += written.unwrap_or_else(|late| late.0).unwrap_or(0);
+                received += (&far).read(&mut buffer).unwrap();
+            }
+            near.shutdown(Shutdown::Write).unwrap();
+            received += io::copy(&mut &far, &mut io::sink()).unwrap() as usize;
+            assert_eq!(sent, received, "{driver:?}");
+        });
+    }
+}
+
+/// Panics where it says that it waits.
+struct Panics;
+
+impl Register for Panics {
+    type Value = ();
+
+    fn register(&self, _: Ticket<()>) {
+        panic!("as it is registered");
+    }
+
+    fn undo(&self) {}
+}
+
+impl Arm for Panics {
+    type Output = ();
+    type Place = ByTicket<Panics>;
+
+    fn try_now(&mut self) -> Option<()> {
+        None
+    }
+
+    fn place(&mut self) -> ByTicket<Panics> {
+        ByTicket::new(Panics)
+    }
+
+    fn end(&mut self, place: ByTicket<Panics>) -> Option<()> {
+        place.into_value()
+    }
+
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("panics")
+    }
+}
+
+/// Waits in one place again and again, and keeps it meanwhile.
+struct Keeps<A: Arm>(A, Option<A::Place>);
+
+impl<A: Arm> Arm for Keeps<A> {
+    type Output = A::Output;
+    type Place = A::Place;
+
+    fn try_now(&mut self) -> Option<A::Output> {
+        self.0.try_now()
+    }
+
+    fn place(&mut self) -> A::Place {
+        self.1.take().unwrap_or_else(|| self.0.place())
+    }
+
+    fn end(&mut self, place: A::Place) -> Option<A::Output> {
+        self.1 = Some(place);
+        self.0.try_now()
+    }
+
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.show(f)
+    }
+}
+
+#[test]
+fn arms_of_others_that_panic_or_keep_their_places_leave_sockets_as_they_are() {
+    for driver in DRIVERS {
+        run(driver, || {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = listener.local_addr().unwrap();
+            for _ in 0..3 {
+                let selecting = || drop(select((listener.accepting(), Panics)));
+                std::panic::catch_unwind(std::panic::AssertUnwindSafe(selecting)).unwrap_err();
+            }
+            let mut keeps = Keeps(listener.accepting(), None);
+            for _ in 0..3 {
+                let limit = time::sleeping(Duration::from_millis(1));
+                assert!(matches!(select((&mut keeps, limit)), Ok(Chosen::Second(()))));
+                task::scope(|s| {
+                    s.spawn(|| TcpStream::connect(address).unwrap());
+                    assert!(matches!(select((&mut keeps,)), Ok(_)));
+                });
+            }
+            drop(keeps);
+            for _ in 0..10 {
+                time::sleep(Duration::from_millis(1)).unwrap();
+            }
+            assert_eq!(inspect::driver().unwrap().in_flight, 0, "{driver:?}");
         });
     }
 }
