@@ -71,6 +71,8 @@ pub(super) struct Uring {
 struct Lane {
     source: u64,
     waiting: [Option<Key>; 2],
+    /// Waits that were given up. Until they have ended they keep what is open from being closed.
+    given_up: [Option<Key>; 2],
     /// The last call that received something left nothing, so that the next one is likely to wait.
     is_empty: bool,
 }
@@ -330,6 +332,29 @@ impl Uring {
             self.carried.set(self.carried.get() - 1);
         }
         self.vacate(key, at, direction, completion.is_some_and(|completion| completion.has_more));
+        if completion.is_none() {
+            self.give_up(key, at, direction);
+        }
+    }
+
+    #[cold]
+    fn give_up(&self, key: Key, at: Descriptor, direction: Direction) {
+        if let Some(lane) = self.lanes.borrow_mut().get_mut(at.fd as usize) {
+            lane.given_up[direction as usize] = Some(key);
+        }
+    }
+
+    /// The descriptor is about to be closed, and with it what it stands for: what was given up of it ends now.
+    pub(super) fn forget(&self, at: Descriptor) {
+        let given_up = match self.lanes.borrow_mut().get_mut(at.fd as usize) {
+            Some(lane) if lane.source == at.source => mem::take(&mut lane.given_up),
+            _ => return,
+        };
+        if given_up.iter().flatten().any(|key| self.is_ending(*key)) {
+            let ring = self.ring.borrow();
+            // First it is handed over, and then carried out. If either fails it ends with the next wait.
+            let _ = ring.submit().and_then(|_| ring.submit());
+        }
     }
 
     #[inline]
