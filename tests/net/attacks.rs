@@ -512,3 +512,20 @@ fn arms_of_others_that_panic_or_keep_their_places_leave_sockets_as_they_are() {
         });
     }
 }
+
+#[test]
+fn at_a_virtual_time_what_is_there_is_read_before_time_goes_on() {
+    for driver in DRIVERS {
+        Runtime::builder().driver(driver).clock(ropewalk::Clock::Virtual).build().run(|| {
+            let (left, right) = pair();
+            let mut late = 0;
+            for _ in 0..20 {
+                rustix::net::send(&left, &[1], SendFlags::empty()).unwrap();
+                let before = time::now();
+                let read = time::timeout(Duration::from_secs(1), || (&right).read(&mut [0]).unwrap());
+                late += usize::from(read.is_err() || time::now() > before);
+            }
+            assert_eq!(late, 0, "{driver:?}");
+        });
+    }
+}
