@@ -529,3 +529,90 @@ fn at_a_virtual_time_what_is_there_is_read_before_time_goes_on() {
         });
     }
 }
+
+#[test]
+fn waits_inside_of_a_read_leave_nothing_in_flight() {
+    for driver in DRIVERS {
+        run(driver, || {
+            // Nested: a select in a callback of a read, on the same descriptor, in the other direction and in the same.
+            let (near, mut far) = StdStream::pair().unwrap();
+            let near = Async::new(near).unwrap();
+            task::scope(|s| {
+                let reader = s.spawn(|| {
+                    near.read_with(|mut inner| {
+                        let limit = time::sleeping(Duration::from_millis(2));
+                        let _ = select((ropewalk::lowlevel::readable(&near), limit)).unwrap();
+                        let _ = near.writable();
+                        let _ = time::timeout(Duration::from_millis(2), || near.readable());
+                        inner.read(&mut [0])
+                    })
+                });
+                for _ in 0..5 {
+                    time::sleep(Duration::from_millis(1)).unwrap();
+                }
+                far.write_all(&[1]).unwrap();
+                let joined = time::timeout(Duration::from_secs(2), || reader.join());
+                s.cancel();
+                assert!(joined.is_ok(), "{driver:?}");
+            });
+            for _ in 0..5 {
+                time::sleep(Duration::from_millis(1)).unwrap();
+            }
+            assert_eq!(inspect::driver().unwrap().in_flight, 0, "{driver:?}");
+            // And places that were given up, of descriptors that are closed.
+            for _ in 0..200 {
+                let (a, b) = UnixStream::pair().unwrap();
+                let limit = time::sleeping(Duration::from_nanos(1));
+                let _ = select((ropewalk::lowlevel::readable(&a), ropewalk::lowlevel::writable(&b), limit))
+                    .unwrap();
+                let limit = time::sleeping(Duration::from_nanos(1));
+                let _ = select((ropewalk::lowlevel::readable(&a), ropewalk::lowlevel::readable(&b), limit))
+                    .unwrap();
+            }
+            for _ in 0..5 {
+                time::sleep(Duration::from_millis(1)).unwrap();
+            }
+            assert_eq!(inspect::driver().unwrap().in_flight, 0, "{driver:?}");
+        });
+    }
+}
+
+#[test]
+fn two_rings_that_read_one_stream_and_are_cancelled_lose_nothing() {
+    for driver in DRIVERS {
+        let (near, far) = StdStream::pair().unwrap();
+        let near = Arc::new(UnixStream::from(near));
+        let far = Arc::new(UnixStream::from(far));
+        let total = 200_000_u64;
+        let readers: Vec<_> = (0..2)
+            .map(|_| {
+                let near = near.clone();
+                std::thread::spawn(move || {
+                    let mut count = 0;
+                    Runtime::builder().driver(driver).ring_entries(1).build().run(|| {
+                        let mut buffer = [0; 100];
+                        for round in 0_u64.. {
+                            let wait = Duration::from_nanos(round % 7 * 20_000);
+                            let read = time::timeout(wait, || (&*near).read(&mut buffer));
+                            match read.unwrap_or_else(|late| late.0) {
+                                Ok(0) => return,
+                                Ok(more) => count += more as u64,
+                                Err(_) => {}
+                            }
+                        }
+                    });
+                    count
+                })
+            })
+            .collect();
+        run(driver, || {
+            let mut sent = 0;
+            while sent < total {
+                sent += (&*far).write(&vec![1; (total - sent).min(137) as usize]).unwrap() as u64;
+            }
+            far.shutdown(Shutdown::Write).unwrap();
+        });
+        let counts: Vec<u64> = readers.into_iter().map(|reader| reader.join().unwrap()).collect();
+        assert_eq!(counts.iter().sum::<u64>(), total, "{driver:?}");
+    }
+}
