@@ -616,3 +616,29 @@ fn two_rings_that_read_one_stream_and_are_cancelled_lose_nothing() {
         assert_eq!(counts.iter().sum::<u64>(), total, "{driver:?}");
     }
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn who_peeks_at_urgent_bytes_alone_waits_without_computing() {
+    use rustix::time::{ClockId, clock_gettime};
+    for driver in DRIVERS {
+        run(driver, || {
+            let (near, far) = UnixStream::pair().unwrap();
+            if rustix::net::send(&far, b"!", SendFlags::OOB).is_err() {
+                // This kernel has none there.
+                return;
+            }
+            task::scope(|s| {
+                s.spawn(|| drop(near.peek(&mut [0; 10])));
+                let before = clock_gettime(ClockId::ThreadCPUTime);
+                for _ in 0..5 {
+                    time::sleep(Duration::from_millis(100)).unwrap();
+                }
+                let after = clock_gettime(ClockId::ThreadCPUTime);
+                s.cancel();
+                let took = (after.tv_sec - before.tv_sec) * 1_000 + (after.tv_nsec - before.tv_nsec) / 1_000_000;
+                assert!(took < 100, "{driver:?}: {took} ms of computing");
+            });
+        });
+    }
+}
