@@ -220,8 +220,11 @@ impl Chosen {
 
     /// The descriptor is about to be closed, or used elsewhere.
     pub(crate) fn forget(&self, at: Descriptor) {
-        if let Some(Made::Readiness(readiness)) = self.made.get() {
-            readiness.forget(at);
+        match self.made.get() {
+            Some(Made::Readiness(readiness)) => readiness.forget(at),
+            #[cfg(target_os = "linux")]
+            Some(Made::Uring(uring)) => uring.forget(at),
+            None => {}
         }
     }
 

@@ -49,6 +49,8 @@ const CANCEL: u64 = 1 << 31;
 pub(super) struct Uring {
     ring: RefCell<IoUring>,
     setup: Setup,
+    /// It can be told not to tell of cancellations that have succeeded.
+    skips_success: bool,
     bell: Bell,
     /// Operations whose completion has not come.
     in_flight: Cell<usize>,
@@ -69,6 +71,8 @@ pub(super) struct Uring {
 struct Lane {
     source: u64,
     waiting: [Option<Key>; 2],
+    /// Waits that were given up. Until they have ended they keep what is open from being closed.
+    given_up: [Option<Key>; 2],
     /// The last call that received something left nothing, so that the next one is likely to wait.
     is_empty: bool,
 }
@@ -151,9 +155,11 @@ impl Uring {
         if !(params.is_feature_nodrop() && params.is_feature_ext_arg() && params.is_feature_fast_poll()) {
             return Err(io::Error::new(io::ErrorKind::Unsupported, "it is of Linux 5.10 or older"));
         }
+        let skips_success = params.is_feature_skip_cqe_on_success();
         let uring = Uring {
             ring: RefCell::new(ring),
             setup,
+            skips_success,
             bell: bell.clone(),
             in_flight: Cell::new(0),
             carried: Cell::new(0),
@@ -284,7 +290,8 @@ impl Uring {
     pub(super) fn cancel(&self, key: Key) {
         self.ending.borrow_mut().insert(key.0);
         let entry = opcode::AsyncCancel::new(key.0).build().user_data(CANCEL | key.0);
-        let entry = entry.flags(Flags::SKIP_SUCCESS);
+        // Linux 5.17; an entry with a flag that is not known is refused, and nothing is cancelled.
+        let entry = if self.skips_success { entry.flags(Flags::SKIP_SUCCESS) } else { entry };
         // SAFETY: it points to no memory.
         if unsafe { self.push(&entry).is_err() } {
             self.unwanted.borrow_mut().push(key);
@@ -325,6 +332,29 @@ impl Uring {
             self.carried.set(self.carried.get() - 1);
         }
         self.vacate(key, at, direction, completion.is_some_and(|completion| completion.has_more));
+        if completion.is_none() {
+            self.give_up(key, at, direction);
+        }
+    }
+
+    #[cold]
+    fn give_up(&self, key: Key, at: Descriptor, direction: Direction) {
+        if let Some(lane) = self.lanes.borrow_mut().get_mut(at.fd as usize) {
+            lane.given_up[direction as usize] = Some(key);
+        }
+    }
+
+    /// The descriptor is about to be closed, and with it what it stands for: what was given up of it ends now.
+    pub(super) fn forget(&self, at: Descriptor) {
+        let given_up = match self.lanes.borrow_mut().get_mut(at.fd as usize) {
+            Some(lane) if lane.source == at.source => mem::take(&mut lane.given_up),
+            _ => return,
+        };
+        if given_up.iter().flatten().any(|key| self.is_ending(*key)) {
+            let ring = self.ring.borrow();
+            // First it is handed over, and then carried out. If either fails it ends with the next wait.
+            let _ = ring.submit().and_then(|_| ring.submit());
+        }
     }
 
     #[inline]
@@ -353,13 +383,16 @@ impl Uring {
         if told || timeout == Some(Duration::ZERO) {
             let queue = ring.submission();
             // Completions that there was no room for come with an entry into the system, and not before.
-            let has_work = queue.taskrun() || queue.cq_overflow() || !queue.is_empty();
+            let mut has_work = queue.taskrun() || queue.cq_overflow() || !queue.is_empty();
             drop(queue);
             if !has_work {
                 return;
             }
-            // What it says it says again with the next wait, if it is to be heard.
-            let _ = ring.submit();
+            // What it says it says again with the next wait, if it is to be heard. What is there already when it is asked for comes
+            // with the entry after: now, or a virtual clock would go on before.
+            while has_work {
+                has_work = ring.submit().is_ok() && { ring.submission().taskrun() };
+            }
         } else {
             let entered = match timeout {
                 None => ring.submit_and_wait(1),

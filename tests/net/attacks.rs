@@ -1,6 +1,7 @@
 //! What safe code, and a peer, can do to a runtime that they mean no good: under both drivers.
 
 use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::fs;
 use std::io::{self, Read, Seek, Write};
 use std::net::Shutdown;
@@ -10,7 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ropewalk::io::{Async, copy_fd};
-use ropewalk::net::{TcpStream, UnixStream};
+use ropewalk::lowlevel::{ByTicket, Register, Ticket};
+use ropewalk::net::{TcpListener, TcpStream, UnixStream};
+use ropewalk::select::{Arm, Chosen, select};
 use ropewalk::{Driver, Runtime, inspect, task, time};
 use rustix::net::{RecvFlags, SendFlags};
 
@@ -364,6 +367,277 @@ fn urgent_bytes_on_a_unix_stream_cost_no_thread_and_hide_nothing() {
                 rustix::net::send(&far, b"!", SendFlags::OOB).unwrap();
                 (&far).write_all(b"def").unwrap();
                 assert_eq!(reading.join().unwrap(), "abcdef");
+            });
+        });
+    }
+}
+
+#[test]
+fn an_address_is_free_when_its_listener_has_been_dropped_after_a_select() {
+    for driver in DRIVERS {
+        run(driver, || {
+            let mut listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = listener.local_addr().unwrap();
+            for _ in 0..3 {
+                let limit = time::sleeping(Duration::from_millis(1));
+                assert!(matches!(select((listener.accepting(), limit)), Ok(Chosen::Second(()))));
+                drop(listener);
+                listener = TcpListener::bind(address).unwrap_or_else(|error| panic!("{driver:?}: {error}"));
+            }
+        });
+    }
+}
+
+#[test]
+fn an_address_is_free_when_its_listener_has_been_dropped_after_an_accept_that_was_cancelled() {
+    for driver in DRIVERS {
+        run(driver, || {
+            let mut listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = listener.local_addr().unwrap();
+            for _ in 0..3 {
+                time::timeout(Duration::from_millis(1), || listener.accept()).unwrap_err();
+                drop(listener);
+                listener = TcpListener::bind(address).unwrap_or_else(|error| panic!("{driver:?}: {error}"));
+            }
+        });
+    }
+}
+
+/// Where the system waits for room in a thread of its own, which a cancellation interrupts.
+#[test]
+fn what_is_sent_is_counted_also_after_urgent_bytes_and_a_cancellation() {
+    for driver in DRIVERS {
+        run(driver, || {
+            let (near, far) = pair();
+            rustix::net::send(&far, b"!", SendFlags::OOB).unwrap();
+            let bytes = vec![1; 20_000_000];
+            let mut sent = 0;
+            let mut received = 0;
+            let mut buffer = vec![0; 1_000_000];
+            for _ in 0..20 {
+                let written = time::timeout(Duration::from_millis(2), || (&near).write(&bytes));
+                sent += written.unwrap_or_else(|late| late.0).unwrap_or(0);
+                received += (&far).read(&mut buffer).unwrap();
+            }
+            near.shutdown(Shutdown::Write).unwrap();
+            received += io::copy(&mut &far, &mut io::sink()).unwrap() as usize;
+            assert_eq!(sent, received, "{driver:?}");
+        });
+    }
+}
+
+/// Panics where it says that it waits.
+struct Panics;
+
+impl Register for Panics {
+    type Value = ();
+
+    fn register(&self, _: Ticket<()>) {
+        panic!("as it is registered");
+    }
+
+    fn undo(&self) {}
+}
+
+impl Arm for Panics {
+    type Output = ();
+    type Place = ByTicket<Panics>;
+
+    fn try_now(&mut self) -> Option<()> {
+        None
+    }
+
+    fn place(&mut self) -> ByTicket<Panics> {
+        ByTicket::new(Panics)
+    }
+
+    fn end(&mut self, place: ByTicket<Panics>) -> Option<()> {
+        place.into_value()
+    }
+
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("panics")
+    }
+}
+
+/// Waits in one place again and again, and keeps it meanwhile.
+struct Keeps<A: Arm>(A, Option<A::Place>);
+
+impl<A: Arm> Arm for Keeps<A> {
+    type Output = A::Output;
+    type Place = A::Place;
+
+    fn try_now(&mut self) -> Option<A::Output> {
+        self.0.try_now()
+    }
+
+    fn place(&mut self) -> A::Place {
+        self.1.take().unwrap_or_else(|| self.0.place())
+    }
+
+    fn end(&mut self, place: A::Place) -> Option<A::Output> {
+        self.1 = Some(place);
+        self.0.try_now()
+    }
+
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.show(f)
+    }
+}
+
+#[test]
+fn arms_of_others_that_panic_or_keep_their_places_leave_sockets_as_they_are() {
+    for driver in DRIVERS {
+        run(driver, || {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = listener.local_addr().unwrap();
+            for _ in 0..3 {
+                let selecting = || drop(select((listener.accepting(), Panics)));
+                std::panic::catch_unwind(std::panic::AssertUnwindSafe(selecting)).unwrap_err();
+            }
+            let mut keeps = Keeps(listener.accepting(), None);
+            for _ in 0..3 {
+                let limit = time::sleeping(Duration::from_millis(1));
+                assert!(matches!(select((&mut keeps, limit)), Ok(Chosen::Second(()))));
+                task::scope(|s| {
+                    s.spawn(|| TcpStream::connect(address).unwrap());
+                    assert!(matches!(select((&mut keeps,)), Ok(_)));
+                });
+            }
+            drop(keeps);
+            for _ in 0..10 {
+                time::sleep(Duration::from_millis(1)).unwrap();
+            }
+            assert_eq!(inspect::driver().unwrap().in_flight, 0, "{driver:?}");
+        });
+    }
+}
+
+#[test]
+fn at_a_virtual_time_what_is_there_is_read_before_time_goes_on() {
+    for driver in DRIVERS {
+        Runtime::builder().driver(driver).clock(ropewalk::Clock::Virtual).build().run(|| {
+            let (left, right) = pair();
+            let mut late = 0;
+            for _ in 0..20 {
+                rustix::net::send(&left, &[1], SendFlags::empty()).unwrap();
+                let before = time::now();
+                let read = time::timeout(Duration::from_secs(1), || (&right).read(&mut [0]).unwrap());
+                late += usize::from(read.is_err() || time::now() > before);
+            }
+            assert_eq!(late, 0, "{driver:?}");
+        });
+    }
+}
+
+#[test]
+fn waits_inside_of_a_read_leave_nothing_in_flight() {
+    for driver in DRIVERS {
+        run(driver, || {
+            // Nested: a select in a callback of a read, on the same descriptor, in the other direction and in the same.
+            let (near, mut far) = StdStream::pair().unwrap();
+            let near = Async::new(near).unwrap();
+            task::scope(|s| {
+                let reader = s.spawn(|| {
+                    near.read_with(|mut inner| {
+                        let limit = time::sleeping(Duration::from_millis(2));
+                        let _ = select((ropewalk::lowlevel::readable(&near), limit)).unwrap();
+                        let _ = near.writable();
+                        let _ = time::timeout(Duration::from_millis(2), || near.readable());
+                        inner.read(&mut [0])
+                    })
+                });
+                for _ in 0..5 {
+                    time::sleep(Duration::from_millis(1)).unwrap();
+                }
+                far.write_all(&[1]).unwrap();
+                let joined = time::timeout(Duration::from_secs(2), || reader.join());
+                s.cancel();
+                assert!(joined.is_ok(), "{driver:?}");
+            });
+            for _ in 0..5 {
+                time::sleep(Duration::from_millis(1)).unwrap();
+            }
+            assert_eq!(inspect::driver().unwrap().in_flight, 0, "{driver:?}");
+            // And places that were given up, of descriptors that are closed.
+            for _ in 0..200 {
+                let (a, b) = UnixStream::pair().unwrap();
+                let limit = time::sleeping(Duration::from_nanos(1));
+                let _ = select((ropewalk::lowlevel::readable(&a), ropewalk::lowlevel::writable(&b), limit))
+                    .unwrap();
+                let limit = time::sleeping(Duration::from_nanos(1));
+                let _ = select((ropewalk::lowlevel::readable(&a), ropewalk::lowlevel::readable(&b), limit))
+                    .unwrap();
+            }
+            for _ in 0..5 {
+                time::sleep(Duration::from_millis(1)).unwrap();
+            }
+            assert_eq!(inspect::driver().unwrap().in_flight, 0, "{driver:?}");
+        });
+    }
+}
+
+#[test]
+fn two_rings_that_read_one_stream_and_are_cancelled_lose_nothing() {
+    for driver in DRIVERS {
+        let (near, far) = StdStream::pair().unwrap();
+        let near = Arc::new(UnixStream::from(near));
+        let far = Arc::new(UnixStream::from(far));
+        let total = 200_000_u64;
+        let readers: Vec<_> = (0..2)
+            .map(|_| {
+                let near = near.clone();
+                std::thread::spawn(move || {
+                    let mut count = 0;
+                    Runtime::builder().driver(driver).ring_entries(1).build().run(|| {
+                        let mut buffer = [0; 100];
+                        for round in 0_u64.. {
+                            let wait = Duration::from_nanos(round % 7 * 20_000);
+                            let read = time::timeout(wait, || (&*near).read(&mut buffer));
+                            match read.unwrap_or_else(|late| late.0) {
+                                Ok(0) => return,
+                                Ok(more) => count += more as u64,
+                                Err(_) => {}
+                            }
+                        }
+                    });
+                    count
+                })
+            })
+            .collect();
+        run(driver, || {
+            let mut sent = 0;
+            while sent < total {
+                sent += (&*far).write(&vec![1; (total - sent).min(137) as usize]).unwrap() as u64;
+            }
+            far.shutdown(Shutdown::Write).unwrap();
+        });
+        let counts: Vec<u64> = readers.into_iter().map(|reader| reader.join().unwrap()).collect();
+        assert_eq!(counts.iter().sum::<u64>(), total, "{driver:?}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn who_peeks_at_urgent_bytes_alone_waits_without_computing() {
+    use rustix::time::{ClockId, clock_gettime};
+    for driver in DRIVERS {
+        run(driver, || {
+            let (near, far) = UnixStream::pair().unwrap();
+            if rustix::net::send(&far, b"!", SendFlags::OOB).is_err() {
+                // This kernel has none there.
+                return;
+            }
+            task::scope(|s| {
+                s.spawn(|| drop(near.peek(&mut [0; 10])));
+                let before = clock_gettime(ClockId::ThreadCPUTime);
+                for _ in 0..5 {
+                    time::sleep(Duration::from_millis(100)).unwrap();
+                }
+                let after = clock_gettime(ClockId::ThreadCPUTime);
+                s.cancel();
+                let took = (after.tv_sec - before.tv_sec) * 1_000 + (after.tv_nsec - before.tv_nsec) / 1_000_000;
+                assert!(took < 100, "{driver:?}: {took} ms of computing");
             });
         });
     }
