@@ -12,6 +12,7 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::panic::Location;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use super::core::Core;
 use super::here;
@@ -24,6 +25,7 @@ use crate::driver::operation::{self, Attempt};
 pub(crate) use crate::driver::operation::{Kind, Message, Operation};
 use crate::driver::{Blocked, Completion, Descriptor, Key, Submitted, Taken};
 pub(crate) use crate::driver::{Direction, busy};
+use crate::error::Cancelled;
 use crate::report;
 
 /// A descriptor that operations are performed on. It does not own it, and belongs to no scheduler: whichever it is used under
@@ -84,6 +86,7 @@ fn perform_begun(
 ) -> io::Result<usize> {
     // That a descriptor is set not to block is found out by carrying a call out on it.
     let mut is_impatient = false;
+    let mut in_vain = 0_u32;
     loop {
         if here::need_core().driver().may_attempt(source.at, operation)? {
             if let Some(done) = attempt(source.at, operation) {
@@ -134,9 +137,24 @@ fn perform_begun(
                 return Err(io::Error::from_raw_os_error(-result));
             }
             // It is ready: attempted again even if it was cancelled meanwhile, for what can be done now is done.
-            (Some(_), _) => {}
+            (Some(_), _) => {
+                in_vain += 1;
+                if in_vain > CREDULITY {
+                    pause_in_vain()?;
+                }
+            }
         }
     }
+}
+
+/// So often in a row is believed that a call need not wait, which then says that it would.
+const CREDULITY: u32 = 16;
+
+/// The descriptor is said to be ready, and calls say that they would wait: some are both at once, such as a Unix stream with
+/// nothing but an urgent byte for whoever peeks. To ask again and again would keep the processor busy.
+#[cold]
+fn pause_in_vain() -> Result<(), Cancelled> {
+    super::sleep_until(super::after(Duration::from_millis(5)))
 }
 
 /// Attempts it; `None` if it would wait.

@@ -16,7 +16,8 @@ use super::record::Record;
 const AHEAD: usize = 4;
 
 /// Cache lines of a stack to fetch: what a parked task has at its hot end, and the one that may begin above the hint. Five of
-/// them cost 93 ns a yield with 100,000 tasks, seven 77.
+/// them cost 93 ns a yield with 100,000 tasks, seven 77. A task that waits in a call on a socket is 900 bytes deep: with fourteen of
+/// them an echo server of 1,000 connections takes 4 % less of the processor than with seven.
 const LINES: usize = 14;
 
 #[derive(Clone, Copy)]

@@ -636,7 +636,8 @@ fn who_peeks_at_urgent_bytes_alone_waits_without_computing() {
                 }
                 let after = clock_gettime(ClockId::ThreadCPUTime);
                 s.cancel();
-                let took = (after.tv_sec - before.tv_sec) * 1_000 + (after.tv_nsec - before.tv_nsec) / 1_000_000;
+                let took =
+                    (after.tv_sec - before.tv_sec) * 1_000 + (after.tv_nsec - before.tv_nsec) / 1_000_000;
                 assert!(took < 100, "{driver:?}: {took} ms of computing");
             });
         });
