@@ -501,7 +501,7 @@ fn arms_of_others_that_panic_or_keep_their_places_leave_sockets_as_they_are() {
                 assert!(matches!(select((&mut keeps, limit)), Ok(Chosen::Second(()))));
                 task::scope(|s| {
                     s.spawn(|| TcpStream::connect(address).unwrap());
-                    assert!(matches!(select((&mut keeps,)), Ok(_)));
+                    assert!(select((&mut keeps,)).is_ok());
                 });
             }
             drop(keeps);
