@@ -156,4 +156,85 @@ macro_rules! descriptor {
     };
 }
 
-pub(super) use {as_std, descriptor};
+/// For a type whose `socket` is a stream: reading and writing it, also behind a reference.
+macro_rules! stream {
+    ($type:ident) => {
+        impl $type {
+            #[inline]
+            #[track_caller]
+            fn recv(&self, buffer: &mut [u8], peek: bool) -> std::io::Result<usize> {
+                if buffer.is_empty() {
+                    // The system would wait until there is something, and then not take it.
+                    crate::scheduler::lowlevel::may_wait()?;
+                    return Ok(0);
+                }
+                self.socket.recv(buffer, peek)
+            }
+        }
+
+        impl std::io::Read for &$type {
+            #[inline]
+            #[track_caller]
+            fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+                self.recv(buffer, false)
+            }
+
+            #[track_caller]
+            fn read_vectored(&mut self, buffers: &mut [std::io::IoSliceMut<'_>]) -> std::io::Result<usize> {
+                if buffers.iter().all(|buffer| buffer.is_empty()) {
+                    return self.recv(&mut [], false);
+                }
+                self.socket.recv_vectored(buffers)
+            }
+        }
+
+        impl std::io::Write for &$type {
+            #[inline]
+            #[track_caller]
+            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+                self.socket.send(bytes)
+            }
+
+            #[track_caller]
+            fn write_vectored(&mut self, buffers: &[std::io::IoSlice<'_>]) -> std::io::Result<usize> {
+                self.socket.send_vectored(buffers)
+            }
+
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+
+        impl std::io::Read for $type {
+            #[inline]
+            #[track_caller]
+            fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+                std::io::Read::read(&mut &*self, buffer)
+            }
+
+            #[track_caller]
+            fn read_vectored(&mut self, buffers: &mut [std::io::IoSliceMut<'_>]) -> std::io::Result<usize> {
+                std::io::Read::read_vectored(&mut &*self, buffers)
+            }
+        }
+
+        impl std::io::Write for $type {
+            #[inline]
+            #[track_caller]
+            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+                std::io::Write::write(&mut &*self, bytes)
+            }
+
+            #[track_caller]
+            fn write_vectored(&mut self, buffers: &[std::io::IoSlice<'_>]) -> std::io::Result<usize> {
+                std::io::Write::write_vectored(&mut &*self, buffers)
+            }
+
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+    };
+}
+
+pub(super) use {as_std, descriptor, stream};

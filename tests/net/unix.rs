@@ -1012,3 +1012,15 @@ fn they_are_what_other_crates_ask_for() {
     stream(right);
     let _: fn(&Path) -> io::Result<SocketAddr> = |path| SocketAddr::from_pathname(path);
 }
+
+#[test]
+fn a_read_without_room_does_not_wait_and_takes_nothing() {
+    ropewalk::run(|| {
+        let (near, mut far) = UnixStream::pair().unwrap();
+        assert_eq!((&near).read(&mut []).unwrap(), 0);
+        assert_eq!((&near).read_vectored(&mut [io::IoSliceMut::new(&mut [])]).unwrap(), 0);
+        far.write_all(b"rope").unwrap();
+        assert_eq!((&near).read(&mut []).unwrap(), 0);
+        (&near).read_exact(&mut [0; 4]).unwrap();
+    });
+}

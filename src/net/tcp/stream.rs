@@ -1,7 +1,7 @@
 //! A connection.
 
 use std::fmt;
-use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::time::Duration;
 
@@ -13,7 +13,6 @@ use crate::error::Cancelled;
 use crate::net::addresses::ToSocketAddrs;
 use crate::net::face;
 use crate::net::socket::Socket;
-use crate::scheduler::lowlevel;
 use crate::time;
 
 /// A connection; as [`std::net::TcpStream`].
@@ -123,7 +122,7 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// As [`read`](Read::read).
+    /// As [`read`](std::io::Read::read).
     ///
     /// # Panics
     ///
@@ -356,80 +355,6 @@ impl TcpStream {
         let millis = sockopt::tcp_user_timeout(&self.socket)?;
         Ok((millis > 0).then(|| Duration::from_millis(millis.into())))
     }
-
-    #[inline]
-    #[track_caller]
-    fn recv(&self, buffer: &mut [u8], peek: bool) -> io::Result<usize> {
-        if buffer.is_empty() {
-            // The system would wait until there is something, and then not take it.
-            lowlevel::may_wait()?;
-            return Ok(0);
-        }
-        self.socket.recv(buffer, peek)
-    }
-}
-
-impl Read for &TcpStream {
-    #[inline]
-    #[track_caller]
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.recv(buffer, false)
-    }
-
-    #[track_caller]
-    fn read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        if buffers.iter().all(|buffer| buffer.is_empty()) {
-            return self.recv(&mut [], false);
-        }
-        self.socket.recv_vectored(buffers)
-    }
-}
-
-impl Write for &TcpStream {
-    #[inline]
-    #[track_caller]
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.socket.send(bytes)
-    }
-
-    #[track_caller]
-    fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.socket.send_vectored(buffers)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Read for TcpStream {
-    #[inline]
-    #[track_caller]
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        (&*self).read(buffer)
-    }
-
-    #[track_caller]
-    fn read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        (&*self).read_vectored(buffers)
-    }
-}
-
-impl Write for TcpStream {
-    #[inline]
-    #[track_caller]
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        (&*self).write(bytes)
-    }
-
-    #[track_caller]
-    fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
-        (&*self).write_vectored(buffers)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 impl fmt::Debug for TcpStream {
@@ -445,4 +370,5 @@ impl fmt::Debug for TcpStream {
     }
 }
 
+face::stream!(TcpStream);
 face::as_std!(TcpStream, std::net::TcpStream);

@@ -1,6 +1,6 @@
 //! Connections.
 
-use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::io;
 use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::os::unix::net::SocketAddr;
@@ -131,14 +131,14 @@ impl UnixStream {
     ///
     /// # Errors
     ///
-    /// As [`read`](Read::read).
+    /// As [`read`](std::io::Read::read).
     ///
     /// # Panics
     ///
     /// Outside of [`run`](crate::run).
     #[track_caller]
     pub fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.socket.recv(buffer, true)
+        self.recv(buffer, true)
     }
 
     /// Ends one direction of the connection, or both.
@@ -192,64 +192,5 @@ impl UnixStream {
     }
 }
 
-impl Read for &UnixStream {
-    #[inline]
-    #[track_caller]
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.socket.recv(buffer, false)
-    }
-
-    #[track_caller]
-    fn read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        self.socket.recv_vectored(buffers)
-    }
-}
-
-impl Write for &UnixStream {
-    #[inline]
-    #[track_caller]
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.socket.send(bytes)
-    }
-
-    #[track_caller]
-    fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.socket.send_vectored(buffers)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Read for UnixStream {
-    #[inline]
-    #[track_caller]
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        (&*self).read(buffer)
-    }
-
-    #[track_caller]
-    fn read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        (&*self).read_vectored(buffers)
-    }
-}
-
-impl Write for UnixStream {
-    #[inline]
-    #[track_caller]
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        (&*self).write(bytes)
-    }
-
-    #[track_caller]
-    fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
-        (&*self).write_vectored(buffers)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
+face::stream!(UnixStream);
 face::as_std!(UnixStream, std::os::unix::net::UnixStream);
