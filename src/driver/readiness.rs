@@ -247,6 +247,7 @@ impl Readiness {
             }
         }
     }
+
     /// What is left of the time when the system is to wait for the rest of it, which it does in whole milliseconds, rounded up.
     /// If little is left it is waited here, to the nanosecond.
     fn exactly(poll: RawFd, timeout: Option<Duration>) -> Option<Duration> {

@@ -1,7 +1,8 @@
 //! The io_uring driver: the system carries out the calls, many with one entry into it.
 //!
-//! What a socket sends and receives is *carried*: the system has the buffer until the call's completion has come. For all else
-//! the ring only says when a descriptor is ready, and the call is made then.
+//! What sockets receive, and what streams send, is *carried*: the system has the buffer until the call's completion has come. For
+//! all else (whoever only peeks, and datagrams that are sent, among it) the ring says when a descriptor is ready, and the call is
+//! made then.
 //!
 //! Invariants:
 //! - A completion is told of once, under the key of its operation. What is told of the ring's own entries has no key.
