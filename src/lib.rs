@@ -51,21 +51,27 @@ pub mod inspect;
 pub mod stack;
 
 mod arena;
+pub mod blocking;
 pub mod channel;
 mod clock;
 mod driver;
 mod error;
+pub mod fs;
 pub mod io;
 mod list;
 pub mod net;
 mod primitive;
+pub mod process;
 mod report;
 mod scheduler;
 pub mod select;
+pub mod shards;
+pub mod signal;
 pub mod sync;
 pub mod task;
 pub mod testing;
 pub mod time;
+mod work;
 
 pub use error::{
     Cancelled, CloseError, DelegateError, Elapsed, ErrorGroup, Exit, Failure, JoinError, Panic, Reason,

@@ -102,8 +102,8 @@ pub(crate) struct Core {
     /// Things that other threads have keys to.
     pub(super) kept: RefCell<HashMap<u64, Box<dyn Any>>>,
     pub(super) last_key: Cell<u64>,
-    /// What a higher floor keeps with the runtime.
-    pub(super) extension: RefCell<Option<Rc<dyn Any>>>,
+    /// What higher floors keep with the runtime.
+    pub(super) extensions: RefCell<Vec<Rc<dyn Any>>>,
     pub(super) config: Config,
 }
 
@@ -136,7 +136,7 @@ impl Core {
             presence: Rc::new(()),
             kept: RefCell::default(),
             last_key: Cell::new(0),
-            extension: RefCell::new(None),
+            extensions: RefCell::default(),
             config,
         }
     }

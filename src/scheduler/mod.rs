@@ -134,15 +134,20 @@ pub(crate) fn set_local(key: usize, value: Option<Rc<dyn Any>>) -> Result<Option
     Ok(task.extras_mut(|extras| extras.locals.set(key, value)))
 }
 
-/// What a higher floor keeps with this thread's runtime; it is dropped with that.
-pub(crate) fn extension() -> Option<Rc<dyn Any>> {
-    here::lend_core()?.extension.borrow().clone()
+/// What a higher floor keeps with this thread's runtime, one of each type; it is dropped with that.
+pub(crate) fn extension<T: 'static>() -> Option<Rc<T>> {
+    let extensions = here::lend_core()?.extensions.borrow();
+    extensions.iter().find_map(|extension| extension.clone().downcast().ok())
 }
 
 /// Sets it, and returns what was there.
 #[track_caller]
-pub(crate) fn set_extension(extension: Option<Rc<dyn Any>>) -> Option<Rc<dyn Any>> {
-    here::need_core().extension.replace(extension)
+pub(crate) fn set_extension<T: 'static>(extension: Option<Rc<T>>) -> Option<Rc<T>> {
+    let mut extensions = here::need_core().extensions.borrow_mut();
+    let found = extensions.iter().position(|extension| extension.is::<T>());
+    let before = found.map(|index| extensions.swap_remove(index));
+    extensions.extend(extension.map(|extension| extension as Rc<dyn Any>));
+    before?.downcast().ok()
 }
 
 /// Parks the running task until `deadline`.

@@ -1,6 +1,5 @@
 //! The simulated network of a runtime, and what a test asks of it. Hosts are named by an address or a name.
 
-use std::any::Any;
 use std::cell::RefCell;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -40,13 +39,12 @@ impl World {
     /// The one of this thread's runtime is that from now on; the one it had.
     #[track_caller]
     pub(crate) fn replace(world: Option<Rc<World>>) -> Option<Rc<World>> {
-        let world = world.map(|world| -> Rc<dyn Any> { world });
-        scheduler::set_extension(world)?.downcast().ok()
+        scheduler::set_extension(world)
     }
 
     /// The one of this thread's runtime.
     pub(crate) fn current() -> Option<Rc<World>> {
-        scheduler::extension()?.downcast().ok()
+        scheduler::extension()
     }
 
     pub(super) fn number(&self) -> u64 {

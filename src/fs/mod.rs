@@ -1,0 +1,1 @@
+//! Files, under std's names.

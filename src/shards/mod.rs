@@ -1,0 +1,1 @@
+//! Several schedulers, one for each thread.
