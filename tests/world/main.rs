@@ -1,0 +1,1 @@
+//! Threads, files, children and signals, with the driver that `ROPEWALK_DRIVER` names.
