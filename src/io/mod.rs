@@ -103,6 +103,7 @@ pub use halves::{
     BorrowedReadHalf, BorrowedWriteHalf, ReadHalf, ReuniteError, WriteHalf, split, split_borrowed,
 };
 pub use line_reader::LineReader;
+pub(crate) use pipe::nonblocking_pipe;
 pub use pipe::{PipeReader, PipeWriter, pipe};
 
 #[doc(no_inline)]

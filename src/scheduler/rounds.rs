@@ -191,15 +191,20 @@ impl Core {
         } else {
             let _ = self.deadlock.set(report);
         }
-        // SAFETY: the top is a field of this.
-        unsafe {
-            if again {
-                self.past_shields.set(true);
-                Branch::cancel_shields(&self.top, self, Reason::Deadlock);
-            } else {
-                Branch::cancel(&self.top, self, Reason::Deadlock);
-            }
+        // If all were cancelled before there was a deadlock, this wakes nobody, and the next round goes past shields.
+        if !again {
+            self.cancel_all(Reason::Deadlock);
+            return;
         }
+        self.past_shields.set(true);
+        // SAFETY: the top is a field of this.
+        unsafe { Branch::cancel_shields(&self.top, self, Reason::Deadlock) };
+    }
+
+    /// Cancels the first task and all others, up to shields. False if that was done before.
+    pub(super) fn cancel_all(&self, reason: Reason) -> bool {
+        // SAFETY: the top is a field of this.
+        unsafe { Branch::cancel(&self.top, self, reason) }
     }
 
     /// The first task has ended: says who is left, and cancels them before any of them takes another step.
