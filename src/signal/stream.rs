@@ -8,7 +8,6 @@ use std::sync::Arc;
 use super::handler::Listening;
 use super::inbox::Inbox;
 use super::name::Signal;
-use crate::scheduler;
 use crate::scheduler::lowlevel::{self, Arm, Readiness};
 
 /// A stream of signals: from when it is made until it is dropped, they come here instead of doing what they do by default.
@@ -80,7 +79,6 @@ impl Signals {
         lowlevel::may_wait()?;
         loop {
             if let Some(signal) = self.try_recv() {
-                scheduler::share_thread();
                 return Ok(signal);
             }
             self.inbox.wait()?;

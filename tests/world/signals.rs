@@ -10,7 +10,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ropewalk::lowlevel::{WaitList, Why};
 use ropewalk::select::{Chosen, select};
@@ -25,7 +25,8 @@ fn own(number: u32) -> Signal {
     Signal::real_time(number).expect("there are thirty")
 }
 
-const LONG: Duration = Duration::from_secs(60);
+/// For what is over long before, unless something is wrong.
+const LONG: Duration = Duration::from_secs(30);
 
 /// To the process, not to this thread: whichever thread the system takes.
 fn send(signal: Raw) {
@@ -412,7 +413,12 @@ fn a_signal_that_finds_a_task_at_the_end_of_its_stack_does_no_harm() {
                 while !is_there.load(Ordering::SeqCst) {}
                 // SAFETY: the thread waits for this one.
                 assert_eq!(unsafe { libc::pthread_kill(deep, libc::SIGUSR1) }, 0);
-                while signals.try_recv().is_none() {}
+                let began = Instant::now();
+                while signals.try_recv().is_none() {
+                    if began.elapsed() > LONG {
+                        std::process::abort();
+                    }
+                }
                 go_on.store(true, Ordering::SeqCst);
             }
         });
