@@ -159,7 +159,11 @@ impl Core {
             return self.sleep(None);
         }
         if !is_due && !self.blocked.is_empty() {
-            self.blocked.wake_all(());
+            // A task whose input has come does not wait.
+            self.look_at_operations();
+            if self.queue.is_empty() {
+                self.blocked.wake_all(());
+            }
             return;
         }
         match next {

@@ -145,7 +145,7 @@ fn outside_crates_are_named_by_their_doorkeepers_only() {
             assert_eq!(file, "driver/uring.rs", "io-uring has one doorkeeper");
         }
         if code.contains("rustix::") {
-            let rooms = ["driver", "io", "net", "fs", "process", "signal"];
+            let rooms = ["driver", "io", "net", "fs", "process", "signal", "shards"];
             assert!(rooms.contains(&room_of(&file)), "rustix is named in {file}");
         }
         if code.contains("crossbeam_deque::") {
