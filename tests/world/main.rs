@@ -1,4 +1,7 @@
 //! Threads, files, children and signals, with the driver that `ROPEWALK_DRIVER` names.
 
+mod blocking;
 mod child;
+mod shards;
 mod signals;
+mod stdio;

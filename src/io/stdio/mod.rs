@@ -125,7 +125,7 @@ impl Stdin {
     ///
     /// # Errors
     ///
-    /// As for [`Stdin`]. The line is no UTF-8.
+    /// As for [`Stdin`]. The line is no UTF-8: it is still there, to be read in another way.
     ///
     /// # Panics
     ///
@@ -135,7 +135,7 @@ impl Stdin {
         self.lock()?.read_line(line)
     }
 
-    /// All lines, without their ends. After an error it goes on, if there is more.
+    /// All lines, without their ends. One that is no UTF-8 is an error, and passed over. After an error it goes on, if there is more.
     pub fn lines(self) -> StdinLines {
         StdinLines { input: self }
     }
@@ -266,20 +266,20 @@ impl Iterator for StdinLines {
 
     #[track_caller]
     fn next(&mut self) -> Option<io::Result<String>> {
-        let mut line = String::new();
-        match self.input.read_line(&mut line) {
-            Ok(0) => None,
-            Ok(_) => {
-                if line.ends_with('\n') {
-                    line.pop();
-                    if line.ends_with('\r') {
-                        line.pop();
-                    }
-                }
-                Some(Ok(line))
-            }
-            Err(error) => Some(Err(error)),
+        let mut line = Vec::new();
+        match self.input.lock().and_then(|mut input| input.read_until(b'\n', &mut line)) {
+            Ok(0) => return None,
+            Ok(_) => {}
+            Err(error) => return Some(Err(error)),
         }
+        if line.ends_with(b"\n") {
+            line.pop();
+            if line.ends_with(b"\r") {
+                line.pop();
+            }
+        }
+        let text = String::from_utf8(line);
+        Some(text.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.utf8_error())))
     }
 }
 
