@@ -49,10 +49,16 @@ impl Listening {
     ///
     /// With `kills`, the first signal sets that, and one that finds it set does what such a signal does by default. That is done
     /// in the handler, whatever the threads of this process are busy with.
-    pub(super) fn new(inbox: &Arc<Inbox>, index: usize, kills: Option<&Arc<AtomicBool>>) -> io::Result<Listening> {
+    pub(super) fn new(
+        inbox: &Arc<Inbox>,
+        index: usize,
+        kills: Option<&Arc<AtomicBool>>,
+    ) -> io::Result<Listening> {
         let signal = inbox.signal(index);
         if !signal.can_be_caught() {
-            let message = format!("no program can wait for {signal}: it cannot be caught, or is a fault of the program's own");
+            let message = format!(
+                "no program can wait for {signal}: it cannot be caught, or is a fault of the program's own"
+            );
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
         let mut dispositions = dispositions();

@@ -201,18 +201,19 @@ impl<'a> Arm for Receiving<'a> {
 
 /// Parks until Ctrl-C is pressed, or somebody sends `SIGINT`.
 ///
-/// ```no_run
+/// ```
 /// use ropewalk::net::{self, TcpListener};
 /// use ropewalk::{signal, task};
 ///
 /// ropewalk::run(|| {
-///     let listener = TcpListener::bind("127.0.0.1:8000")?;
-///     task::race(|r| {
-///         r.add(|| net::serve(&listener, |_stream, _peer| Ok(())));
-///         r.add(signal::ctrl_c);
+///     let listener = TcpListener::bind("127.0.0.1:0")?;
+///     task::scope(|s| {
+///         s.spawn_service(|| net::serve(&listener, |_stream, _peer| Ok(())));
+///         # s.spawn(|| signal::Signal::INT.raise());
+///         signal::ctrl_c()                                       // Then the service is cancelled.
 ///     })
 /// })
-/// # ; std::io::Result::Ok(()).unwrap();
+/// # .map_err(|error: std::io::Error| panic!("{error}")).unwrap();
 /// ```
 ///
 /// It listens while it waits. The next Ctrl-C, while the program cleans up, ends the process, unless there is another

@@ -255,10 +255,11 @@ fn what_cannot_be_caught_is_refused_and_then_nothing_is_listened_to() {
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
         assert!(error.to_string().contains(&signal.to_string()), "{error}");
     }
-    let output = in_child("signals::what_cannot_be_caught_is_refused_and_then_nothing_is_listened_to", || {
-        Signals::new([Signal::TERM, Signal::KILL]).unwrap_err();
-        Signal::TERM.raise().unwrap();
-    });
+    let output =
+        in_child("signals::what_cannot_be_caught_is_refused_and_then_nothing_is_listened_to", || {
+            Signals::new([Signal::TERM, Signal::KILL]).unwrap_err();
+            Signal::TERM.raise().unwrap();
+        });
     assert_eq!(output.status.signal(), Some(15), "{}", errors_of(&output));
 }
 
@@ -286,7 +287,8 @@ fn when_the_last_stream_is_gone_the_signal_does_what_it_did_before() {
     let name = "signals::when_the_last_stream_is_gone_the_signal_does_what_it_did_before";
     let output = in_child(name, || {
         for _ in 0..3 {
-            let (first, second) = (Signals::new([Signal::TERM]).unwrap(), Signals::new([Signal::TERM]).unwrap());
+            let (first, second) =
+                (Signals::new([Signal::TERM]).unwrap(), Signals::new([Signal::TERM]).unwrap());
             drop(first);
             Signal::TERM.raise().unwrap();
             assert_eq!(second.try_recv(), Some(Signal::TERM));
@@ -503,7 +505,10 @@ fn the_first_ctrl_c_cancels_all_tasks_and_the_program_cleans_up() {
                 let inner = s.spawn(|| time::sleep(LONG));
                 println!("waits");
                 assert_eq!(sync::Event::new().wait(), Err(interrupted));
-                assert_eq!(inner.join().unwrap_err().to_string(), "cancelled: a signal has asked the program to end, while it waited for a task");
+                assert_eq!(
+                    inner.join().unwrap_err().to_string(),
+                    "cancelled: a signal has asked the program to end, while it waited for a task"
+                );
             });
             task::shield(|| {
                 assert_eq!(apart.join().unwrap(), Err(interrupted));

@@ -191,8 +191,10 @@ fn files() -> Vec<File> {
     let there = folders.into_iter().filter(|folder| folder.is_dir());
     there
         .map(|folder| {
-            let path = folder.join(format!("ropewalk-stdio-{:?}-{}", thread::current().id(), std::process::id()));
-            let file = File::options().read(true).write(true).create(true).truncate(true).open(&path).unwrap();
+            let path =
+                folder.join(format!("ropewalk-stdio-{:?}-{}", thread::current().id(), std::process::id()));
+            let file =
+                File::options().read(true).write(true).create(true).truncate(true).open(&path).unwrap();
             std::fs::remove_file(path).unwrap();
             file
         })
@@ -464,10 +466,7 @@ fn is_written(test: &str, ends: Ends) {
 
 #[test]
 fn a_pipe_is_written_and_whoever_reads_late_delays_only_the_task() {
-    is_written(
-        "stdio::a_pipe_is_written_and_whoever_reads_late_delays_only_the_task",
-        Ends::pipe_from(),
-    );
+    is_written("stdio::a_pipe_is_written_and_whoever_reads_late_delays_only_the_task", Ends::pipe_from());
 }
 
 #[test]

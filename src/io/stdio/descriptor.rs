@@ -10,7 +10,7 @@
 //! What is open there is looked at anew for each call, for a program may put something else there at any time.
 
 use std::fmt;
-use std::io::{self, IoSlice, IoSliceMut, IsTerminal, Read};
+use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::LazyLock;
 
@@ -56,14 +56,12 @@ pub(super) struct Standard {
 /// What was open there, opened once more.
 struct Reopened {
     own: OwnedFd,
-    what: Identity,
+    what: Stat,
 }
 
-/// By which it is seen whether it is still the same that is open there.
-type Identity = (u64, u64, u64);
-
-fn identity(stat: &Stat) -> Identity {
-    (stat.st_dev as u64, stat.st_ino as u64, stat.st_rdev as u64)
+/// Whether it is the same that is open there.
+fn is_same(one: &Stat, other: &Stat) -> bool {
+    (one.st_dev, one.st_ino, one.st_rdev) == (other.st_dev, other.st_ino, other.st_rdev)
 }
 
 /// As much as a thread reads or writes at a time: what it is at cannot be taken back.
@@ -123,9 +121,7 @@ impl Standard {
             stat => stat?,
         };
         let without_waiting = match kind(&stat) {
-            FileType::Socket => {
-                self.perform(fd, || Ok(recv(fd, &mut *buffer, RecvFlags::DONTWAIT)?.0))
-            }
+            FileType::Socket => self.perform(fd, || Ok(recv(fd, &mut *buffer, RecvFlags::DONTWAIT)?.0)),
             FileType::Fifo => self.perform(fd, || read_now(fd, buffer)),
             _ => read_now(fd, buffer),
         };
@@ -143,21 +139,16 @@ impl Standard {
     }
 
     #[track_caller]
-    fn perform(
-        &self,
-        fd: BorrowedFd<'_>,
-        call: impl FnMut() -> io::Result<usize>,
-    ) -> io::Result<usize> {
+    fn perform(&self, fd: BorrowedFd<'_>, call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
         perform_on(fd, self.number.direction(), call)
     }
 
     /// What is open there, opened once more for us alone, if it is a terminal or a pipe and that can be done.
     fn reopened(&mut self, fd: BorrowedFd<'_>, stat: &Stat) -> Option<BorrowedFd<'_>> {
-        let what = identity(stat);
-        if self.reopened.as_ref().is_none_or(|reopened| reopened.what != what) {
+        if self.reopened.as_ref().is_none_or(|reopened| !is_same(&reopened.what, stat)) {
             self.reopened = None;
             let own = reopen(fd, stat, self.number.direction())?;
-            self.reopened = Some(Reopened { own, what });
+            self.reopened = Some(Reopened { own, what: *stat });
         }
         self.reopened.as_ref().map(|reopened| reopened.own.as_fd())
     }
@@ -202,18 +193,24 @@ fn would_wait(error: &io::Error) -> bool {
     kinds.contains(&error.kind()) || error.raw_os_error() == Some(Errno::INVAL.raw_os_error())
 }
 
+/// For calls that take a place in a file: the one that it is at, which moves on.
+#[cfg(target_os = "linux")]
+const WHERE_IT_IS: u64 = u64::MAX;
+
 /// Reads what is there, and does not wait.
 #[cfg(target_os = "linux")]
 fn read_now(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
-    use rustix::io::{ReadWriteFlags, preadv2};
-    Ok(again(|| preadv2(fd, &mut [IoSliceMut::new(buffer)], u64::MAX, ReadWriteFlags::NOWAIT))?)
+    use rustix::io::{ReadWriteFlags, preadv2, retry_on_intr};
+    let mut into = [io::IoSliceMut::new(buffer)];
+    Ok(retry_on_intr(|| preadv2(fd, &mut into, WHERE_IT_IS, ReadWriteFlags::NOWAIT))?)
 }
 
 /// Writes what there is room for, and does not wait.
 #[cfg(target_os = "linux")]
 fn write_now(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
-    use rustix::io::{ReadWriteFlags, pwritev2};
-    Ok(again(|| pwritev2(fd, &[IoSlice::new(bytes)], u64::MAX, ReadWriteFlags::NOWAIT))?)
+    use rustix::io::{ReadWriteFlags, pwritev2, retry_on_intr};
+    let from = [io::IoSlice::new(bytes)];
+    Ok(retry_on_intr(|| pwritev2(fd, &from, WHERE_IT_IS, ReadWriteFlags::NOWAIT))?)
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -226,14 +223,13 @@ fn write_now(_: BorrowedFd<'_>, _: &[u8]) -> io::Result<usize> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-fn again<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> rustix::io::Result<T> {
-    rustix::io::retry_on_intr(&mut call)
-}
-
 /// On the system's own way to it, for what is open may have no other name.
 #[cfg(target_os = "linux")]
 fn reopen(fd: BorrowedFd<'_>, stat: &Stat, direction: Direction) -> Option<OwnedFd> {
+    use std::io::IsTerminal;
+
     use rustix::fs::{Mode, OFlags, major, minor, open};
+
     // The other side of a terminal: opened once more it would be another terminal.
     let is_master = (major(stat.st_rdev), minor(stat.st_rdev)) == (5, 2);
     let can_be = kind(stat) == FileType::Fifo || (fd.is_terminal() && !is_master);
@@ -245,7 +241,7 @@ fn reopen(fd: BorrowedFd<'_>, stat: &Stat, direction: Direction) -> Option<Owned
     let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
     let own = can_be.then(|| open(path, flags, Mode::empty()).ok())??;
     // In case something else was put there in between.
-    fstat(&own).is_ok_and(|now| identity(&now) == identity(stat)).then_some(own)
+    fstat(&own).is_ok_and(|now| is_same(&now, stat)).then_some(own)
 }
 
 /// Elsewhere that gives what is shared with others, not one for us alone.

@@ -393,7 +393,8 @@ fn write_whole(text: fmt::Arguments<'_>, write: impl FnOnce(&[u8]) -> io::Result
         Some(text) => write(text.as_bytes()),
         None => {
             let mut whole = String::new();
-            fmt::write(&mut whole, text).map_err(|_| io::Error::other("what was to be written cannot be shown"))?;
+            fmt::write(&mut whole, text)
+                .map_err(|_| io::Error::other("what was to be written cannot be shown"))?;
             write(whole.as_bytes())
         }
     }
