@@ -13,7 +13,7 @@ mod descriptor;
 mod pump;
 
 use std::fmt;
-use std::io::{self, BufRead, IoSlice, IsTerminal, Read, Write};
+use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::LazyLock;
 
@@ -363,11 +363,6 @@ macro_rules! output {
             #[track_caller]
             fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
                 self.lock()?.write(bytes)
-            }
-
-            #[track_caller]
-            fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
-                self.lock()?.write_vectored(parts)
             }
 
             #[track_caller]

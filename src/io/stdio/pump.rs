@@ -3,16 +3,18 @@
 //! It reads when it is asked to, once each time. Nobody can take that back: a task that is cancelled goes on without it, and what
 //! the thread brings is kept for whoever reads next.
 //!
-//! Invariant: `IDLE` is set exactly while no thread reads. What it brought is taken by whoever has the turn of the input.
+//! Invariant: the state is `Reading` exactly while there is a thread, and there is one at most. What it brought is taken by whoever has
+//! the turn of the input.
 
 use std::io;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use super::descriptor::{AT_A_TIME, Number, read_waiting};
 use crate::sync::cross::Event;
 
-pub(super) static PUMP: Pump = Pump { state: Mutex::new(State::Idle), is_done: Event::new() };
+pub(super) static PUMP: LazyLock<Pump> =
+    LazyLock::new(|| Pump { state: Mutex::new(State::Idle), is_done: Event::new() });
 
 pub(super) struct Pump {
     state: Mutex<State>,
