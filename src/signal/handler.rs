@@ -5,7 +5,8 @@
 //! Invariants:
 //! - What runs in the handler is [`Inbox::hear`], or what `signal-hook` has for it: atomics and one `write`. It allocates nothing and
 //!   locks nothing.
-//! - The handler runs on the alternate stack: the thread may be in a task that has hardly any of its own left.
+//! - The handler runs on the alternate stack: the thread may be in a task that has hardly any of its own left. That stack has room for
+//!   two or three signals at a time, so that while one is handled the others wait.
 //! - Whoever listens is counted. The first puts the handler in, and the last puts back what was there before; unless somebody
 //!   else has put something there meanwhile.
 #![allow(unsafe_code)]
@@ -110,6 +111,7 @@ impl Disposition {
         }
         let mut handled = action_of(signal)?;
         handled.sa_flags |= libc::SA_ONSTACK;
+        block_others(&mut handled);
         set_action(signal, &handled)?;
         dispositions.insert(signal, Disposition { listeners: 1, before, handled });
         Ok(())
@@ -161,6 +163,18 @@ fn action_of(signal: Signal) -> io::Result<libc::sigaction> {
         (libc::sigaction(signal.as_raw(), std::ptr::null(), &mut action), action)
     };
     if failed == 0 { Ok(action) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Has all signals wait while this one is handled, but for those that cannot: faults of the program.
+fn block_others(action: &mut libc::sigaction) {
+    let faults = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGABRT, libc::SIGTRAP];
+    // SAFETY: they change the set that they are given.
+    unsafe {
+        libc::sigfillset(&mut action.sa_mask);
+        for fault in faults {
+            libc::sigdelset(&mut action.sa_mask, fault);
+        }
+    }
 }
 
 fn set_action(signal: Signal, action: &libc::sigaction) -> io::Result<()> {

@@ -157,6 +157,40 @@ fn after_the_last_of_a_burst_every_stream_gets_each_signal_once_more() {
 }
 
 #[test]
+fn streams_come_and_go_while_signals_arrive() {
+    let (over, sent) = (AtomicBool::new(false), AtomicU64::new(0));
+    // Before, and after, they would kill.
+    let keeps = Signals::new([own(18), own(19)]).unwrap();
+    thread::scope(|s| {
+        s.spawn(|| {
+            while !over.load(Ordering::SeqCst) {
+                own(18).raise().unwrap();
+                own(19).raise().unwrap();
+                sent.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        let come_and_go = || {
+            ropewalk::run(|| {
+                for _ in 0..300 {
+                    let signals = Signals::new([own(18), own(19)]).unwrap();
+                    let first = time::timeout(LONG, || signals.recv()).expect("some come").unwrap();
+                    let second = time::timeout(LONG, || signals.recv()).expect("some come").unwrap();
+                    // Both kinds come again and again; of one kind there may be two between.
+                    assert!([first, second].iter().all(|signal| [own(18), own(19)].contains(signal)));
+                }
+            });
+        };
+        let coming = [s.spawn(come_and_go), s.spawn(come_and_go)];
+        coming.into_iter().for_each(|coming| coming.join().unwrap());
+        over.store(true, Ordering::SeqCst);
+    });
+    assert!(sent.load(Ordering::SeqCst) > 0);
+    let mut got = [keeps.try_recv().unwrap(), keeps.try_recv().unwrap()];
+    got.sort_unstable();
+    assert_eq!((got, keeps.try_recv()), ([own(18), own(19)], None));
+}
+
+#[test]
 fn a_wait_that_is_cut_short_takes_nothing() {
     ropewalk::run(|| {
         let signals = Signals::new([own(7)]).unwrap();
@@ -431,6 +465,27 @@ fn a_signal_that_finds_a_task_at_the_end_of_its_stack_does_no_harm() {
             assert_eq!(at_the_end_of_the_stack(top - STACK, &is_there, &go_on), 0);
         });
         sender.join().unwrap();
+    });
+    assert_ended_well(&output);
+}
+
+#[test]
+fn many_signals_at_one_moment_do_no_harm() {
+    let output = in_child("signals::many_signals_at_one_moment_do_no_harm", || {
+        let all = || (0..24).map(own).chain([Signal::USR1, Signal::USR2, Signal::TERM, Signal::HUP]);
+        let signals = Signals::new(all()).unwrap();
+        for _ in 0..100 {
+            // SAFETY: a set that is filled before it is used; the thread blocks all signals, and then as many as before.
+            unsafe {
+                let (mut every, mut before) = (std::mem::zeroed(), std::mem::zeroed());
+                libc::sigfillset(&mut every);
+                libc::pthread_sigmask(libc::SIG_BLOCK, &every, &mut before);
+                all().for_each(|signal| signal.raise().unwrap());
+                libc::pthread_sigmask(libc::SIG_SETMASK, &before, std::ptr::null_mut());
+            }
+            let got: Vec<Signal> = std::iter::from_fn(|| signals.try_recv()).collect();
+            assert_eq!(got.len(), signals.signals().len());
+        }
     });
     assert_ended_well(&output);
 }

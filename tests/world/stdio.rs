@@ -575,6 +575,30 @@ fn what_is_written_under_a_lock_stays_together() {
 }
 
 #[test]
+fn whoever_waits_for_its_turn_can_be_cancelled_and_a_panic_gives_the_turn_back() {
+    let name = "stdio::whoever_waits_for_its_turn_can_be_cancelled_and_a_panic_gives_the_turn_back";
+    let mut command = command(name, || {
+        ropewalk::run(|| {
+            let held = io::stdout().lock().unwrap();
+            let waiting = || time::timeout(Duration::from_millis(1), || io::stdout().write(b"never"));
+            assert!(Cancelled::is(&waiting().unwrap_err().into_inner().unwrap_err()));
+            drop(held);
+            let clumsy = task::spawn(|| {
+                let _held = io::stdout().lock().unwrap();
+                panic!("stumbles");
+            });
+            assert!(clumsy.join().is_err());
+            writeln!(io::stdout(), "{MARK}").unwrap();
+        });
+    });
+    let Ends { near, far } = Ends::pipe_from();
+    let mut child = command.stdout(far).stderr(Stdio::null()).spawn().unwrap();
+    drop(command);
+    assert_eq!(said(near), "\n");
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
 fn writing_where_nobody_reads_is_an_error_and_no_signal() {
     let name = "stdio::writing_where_nobody_reads_is_an_error_and_no_signal";
     for ends in [Ends::pipe_from(), Ends::socket()] {
