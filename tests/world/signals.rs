@@ -104,7 +104,7 @@ fn a_flood_that_nobody_reads_loses_no_other_signal() {
 /// Threads send bursts of two signals; after the last of each round every stream must get both once more.
 #[test]
 fn after_the_last_of_a_burst_every_stream_gets_each_signal_once_more() {
-    const ROUNDS: u64 = 60;
+    const ROUNDS: u64 = 40;
     const STREAMS: u64 = 4;
     let (round, followed, listening) = (AtomicU64::new(0), AtomicU64::new(0), Barrier::new(3));
     let follow = |signals: &Signals| {
@@ -171,7 +171,7 @@ fn streams_come_and_go_while_signals_arrive() {
         });
         let come_and_go = || {
             ropewalk::run(|| {
-                for _ in 0..300 {
+                for _ in 0..60 {
                     let signals = Signals::new([own(18), own(19)]).unwrap();
                     let first = time::timeout(LONG, || signals.recv()).expect("some come").unwrap();
                     let second = time::timeout(LONG, || signals.recv()).expect("some come").unwrap();
