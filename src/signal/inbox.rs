@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::name::Signal;
 use crate::io::nonblocking_pipe;
+use crate::scheduler::fork;
 use crate::scheduler::io::{Direction, Source, wait_until_ready};
 
 /// When each signal was heard that is pending: counted, so that they can be taken in that order.
@@ -32,6 +33,8 @@ pub(super) struct Inbox {
     rope: OwnedFd,
     marks: Box<[Mark]>,
     is_closed: AtomicBool,
+    /// The process that has made it: one that was forked from it shares the pipe, and is to leave it alone.
+    generation: usize,
 }
 
 struct Mark {
@@ -48,12 +51,14 @@ impl Inbox {
         signals.dedup();
         let mark = |signal| Mark { signal, heard: AtomicU64::new(NOT_PENDING) };
         let (bell, rope) = nonblocking_pipe()?;
+        fork::watch();
         Ok(Inbox {
             source: Source::new(bell.as_raw_fd()),
             bell,
             rope,
             marks: signals.into_iter().map(mark).collect(),
             is_closed: AtomicBool::new(false),
+            generation: fork::generation(),
         })
     }
 
@@ -69,7 +74,7 @@ impl Inbox {
     ///
     /// It is async-signal-safe: atomics that need no lock, and `write`, which does not wait. `errno` is the handler's to keep.
     pub(super) fn hear(&self, index: usize) {
-        let Some(mark) = self.marks.get(index) else { return };
+        let Some(mark) = self.marks.get(index).filter(|_| self.is_at_home()) else { return };
         let now = HEARD.fetch_add(1, Ordering::SeqCst);
         // It always writes, so that it sees whether the signal has just been taken. A comparison that fails might be with a value
         // of before.
@@ -82,8 +87,16 @@ impl Inbox {
         let _ = rustix::io::write(&self.rope, b"!");
     }
 
+    /// Whether this is the process that has made it.
+    fn is_at_home(&self) -> bool {
+        self.generation == fork::generation()
+    }
+
     /// Takes the pending signal that was heard first.
     pub(super) fn take(&self) -> Option<Signal> {
+        if !self.is_at_home() {
+            return None;
+        }
         // Some of what rings may stay, and ring for nothing.
         let _ = rustix::io::read(&self.bell, &mut [0_u8; 64]);
         loop {

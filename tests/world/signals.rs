@@ -156,6 +156,35 @@ fn after_the_last_of_a_burst_every_stream_gets_each_signal_once_more() {
     });
 }
 
+/// One signal at a time, each at another moment of what the task does after the last.
+#[test]
+fn a_signal_that_comes_while_a_task_looks_for_one_is_not_missed() {
+    const TIMES: u64 = 10_000;
+    let signals = Signals::new([own(20)]).unwrap();
+    let taken = AtomicU64::new(0);
+    thread::scope(|s| {
+        s.spawn(|| {
+            for this in 0..TIMES {
+                while taken.load(Ordering::SeqCst) < this {
+                    // The task has a processor of its own, or gets this one.
+                    thread::yield_now();
+                }
+                own(20).raise().unwrap();
+            }
+        });
+        ropewalk::run(|| {
+            let all = time::timeout(2 * LONG, || {
+                for this in 1..=TIMES {
+                    assert_eq!(signals.recv().unwrap(), own(20));
+                    taken.store(this, Ordering::SeqCst);
+                    (0..this % 64 * 8).for_each(|_| std::hint::spin_loop());
+                }
+            });
+            all.expect("none is missed");
+        });
+    });
+}
+
 #[test]
 fn streams_come_and_go_while_signals_arrive() {
     let (over, sent) = (AtomicBool::new(false), AtomicU64::new(0));
@@ -399,6 +428,32 @@ fn children_have_their_signals_as_by_default() {
     let _signals = Signals::new([Signal::USR1, Signal::USR2]).unwrap();
     let status = Command::new("sh").args(["-c", "kill -USR1 $$"]).status().unwrap();
     assert_eq!(status.signal(), Some(10));
+}
+
+#[test]
+fn a_forked_process_takes_no_signals_of_its_parent() {
+    let output = in_child("signals::a_forked_process_takes_no_signals_of_its_parent", || {
+        let signals = Signals::new([Signal::USR1]).unwrap();
+        Signal::USR1.raise().unwrap();
+        // SAFETY: this process has hardly another thread; the child calls what may be called there, and ends.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            let raised = Signal::USR1.raise().is_ok() && signals.try_recv().is_none();
+            // SAFETY: it ends the process.
+            unsafe { libc::_exit(if raised { 0 } else { 1 }) };
+        }
+        let mut status = 0;
+        // SAFETY: it writes to what it is given.
+        assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+        assert_eq!(status, 0);
+        // The bell has not been silenced.
+        ropewalk::run(|| {
+            let chosen = select((signals.receiving(), time::sleeping(LONG))).unwrap();
+            assert!(matches!(chosen, Chosen::First(Ok(signal)) if signal == Signal::USR1));
+        });
+        assert_eq!(signals.try_recv(), None);
+    });
+    assert_ended_well(&output);
 }
 
 #[test]
