@@ -2,6 +2,7 @@
 
 mod blocking;
 mod child;
+mod guests;
 mod shards;
 mod signals;
 mod stdio;
