@@ -1,4 +1,4 @@
-//! Both ends of a conversation with a child at once: what it reads, and all that it writes.
+//! All that is said between a child and its parent, at once: what the child reads, and what it writes.
 
 use std::io::{self, Read, Write};
 use std::process::Output;
@@ -10,22 +10,23 @@ use crate::task;
 #[track_caller]
 pub(super) fn communicate(mut child: Child, input: &[u8]) -> io::Result<Output> {
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-    let (mut said, mut complained) = (Vec::new(), Vec::new());
     // A child that waits for one of the three does nothing about the others: so none may wait for another here.
-    let streams = task::try_scope(|s| {
-        if let Some(stdout) = stdout {
-            s.spawn(|| collect(stdout, &mut said));
-        }
-        if let Some(stderr) = stderr {
-            s.spawn(|| collect(stderr, &mut complained));
-        }
-        stdin.map_or(Ok(()), |stdin| feed(stdin, input))
+    let said = task::try_scope(|s| {
+        let stdout = stdout.map(|stdout| s.spawn(|| collect(stdout)));
+        let stderr = stderr.map(|stderr| s.spawn(|| collect(stderr)));
+        stdin.map_or(Ok(()), |stdin| feed(stdin, input))?;
+        // Joined, because a task for which there is no stack has read nothing.
+        let stdout = stdout.map(|collecting| collecting.join()).transpose()?;
+        let stderr = stderr.map(|collecting| collecting.join()).transpose()?;
+        Ok::<_, io::Error>((stdout.unwrap_or_default(), stderr.unwrap_or_default()))
     });
-    if let Err(failures) = streams {
-        child.stop();
-        return Err(failures.into_first());
+    match said {
+        Ok((stdout, stderr)) => Ok(Output { status: child.wait_or_stop()?, stdout, stderr }),
+        Err(failures) => {
+            child.stop();
+            Err(failures.into_first())
+        }
     }
-    Ok(Output { status: child.wait_or_stop()?, stdout: said, stderr: complained })
 }
 
 /// Writes it all, and closes it.
@@ -38,6 +39,8 @@ fn feed(mut stdin: ChildStdin, input: &[u8]) -> io::Result<()> {
 }
 
 /// All that comes, up to the end.
-fn collect(mut stream: impl Read, all: &mut Vec<u8>) -> io::Result<()> {
-    stream.read_to_end(all).map(drop)
+fn collect(mut stream: impl Read) -> io::Result<Vec<u8>> {
+    let mut all = Vec::new();
+    stream.read_to_end(&mut all)?;
+    Ok(all)
 }

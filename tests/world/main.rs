@@ -1,1 +1,3 @@
 //! Threads, files, children and signals, with the driver that `ROPEWALK_DRIVER` names.
+
+mod process;
