@@ -4,6 +4,7 @@ use std::io::{self, Read, Write};
 use std::process::Output;
 
 use super::{Child, ChildStdin};
+use crate::error::JoinError;
 use crate::task;
 
 /// Writes, reads to the ends, and waits for the child, which does not outlive this.
@@ -16,8 +17,8 @@ pub(super) fn communicate(mut child: Child, input: &[u8]) -> io::Result<Output> 
         let stderr = stderr.map(|stderr| s.spawn(|| collect(stderr)));
         stdin.map_or(Ok(()), |stdin| feed(stdin, input))?;
         // Joined, because a task for which there is no stack has read nothing.
-        let stdout = stdout.map(|collecting| collecting.join()).transpose()?;
-        let stderr = stderr.map(|collecting| collecting.join()).transpose()?;
+        let stdout = stdout.map(|collecting| collecting.join()).transpose().map_err(not_read)?;
+        let stderr = stderr.map(|collecting| collecting.join()).transpose().map_err(not_read)?;
         Ok::<_, io::Error>((stdout.unwrap_or_default(), stderr.unwrap_or_default()))
     });
     match said {
@@ -43,4 +44,13 @@ fn collect(mut stream: impl Read) -> io::Result<Vec<u8>> {
     let mut all = Vec::new();
     stream.read_to_end(&mut all)?;
     Ok(all)
+}
+
+/// Why a stream was not read.
+fn not_read(error: JoinError) -> io::Error {
+    match error {
+        // For whoever has called, it is all one wait.
+        JoinError::NeverRan(cancelled) => cancelled.into(),
+        error => error.into(),
+    }
 }
