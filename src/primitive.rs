@@ -4,9 +4,9 @@
 //! in `tests/loom` explore the very files that the library is built of. `--cfg loom` chooses.
 
 #[cfg(loom)]
-pub(crate) use loom::sync::atomic::{AtomicUsize, Ordering};
+pub(crate) use loom::sync::atomic::{AtomicUsize, Ordering, fence};
 #[cfg(not(loom))]
-pub(crate) use std::sync::atomic::{AtomicUsize, Ordering};
+pub(crate) use std::sync::atomic::{AtomicUsize, Ordering, fence};
 
 #[cfg(loom)]
 pub(crate) use loom::sync::{Arc, Mutex, MutexGuard};
@@ -40,6 +40,19 @@ pub(crate) mod thread {
     pub(crate) use loom::thread::{Thread, current, park};
     #[cfg(not(loom))]
     pub(crate) use std::thread::{Thread, current, park, park_timeout};
+
+    /// Starts a thread that nobody joins.
+    #[cfg(not(loom))]
+    pub(crate) fn start(name: &str, body: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+        std::thread::Builder::new().name(name.to_owned()).spawn(body).map(drop)
+    }
+
+    /// Starts a thread that nobody joins.
+    #[cfg(loom)]
+    pub(crate) fn start(_name: &str, body: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+        loom::thread::spawn(body);
+        Ok(())
+    }
 
     /// Loom has no clock: for all that a model knows, the time is over whenever somebody else has run.
     #[cfg(loom)]

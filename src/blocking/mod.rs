@@ -1,23 +1,509 @@
-//! Calls that block and computations, on threads of their own.
+//! Calls that block, and computations, on threads of their own: the task that asks for one parks, and the others go on.
+//!
+//! ```
+//! use ropewalk::{blocking, task};
+//!
+//! ropewalk::run(|| {
+//!     let text = String::from("hemp sisal jute");
+//!     let (words, longest) = task::scope(|s| {
+//!         let words = s.spawn(|| blocking::unblock(|| text.split(' ').count()));        // They borrow the text,
+//!         let longest = s.spawn(|| blocking::unblock_cpu(|| text.split(' ').map(str::len).max()));     // each on a thread.
+//!         (words.join().unwrap(), longest.join().unwrap())
+//!     });
+//!     assert_eq!((words, longest), (Ok(3), Ok(Some(5))));
+//! });
+//! ```
+//!
+//! # Cancellation
+//!
+//! No thread can be stopped. A job that no thread has begun is taken back: then the call had no effect. One that runs is waited for, and
+//! what it gives is returned, cancelled or not; a long one asks now and then whether it was [`cancelled`], and ends early. Where
+//! nothing is borrowed, [`unblock_or_abandon`] does not wait.
+//!
+//! # Time
+//!
+//! A clock that is [virtual](crate::Clock::Virtual) stands still while a thread does something for a task, as it does while a task runs.
 
+mod job;
+mod threads;
+
+use std::fmt;
+use std::panic::{self, AssertUnwindSafe};
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use self::job::{Call, Queued};
+use self::threads::Threads;
 use crate::error::Cancelled;
+use crate::scheduler::lowlevel::{self, Why};
+use crate::scheduler::{self, Deposit, fork};
+use crate::sync::{Borrower, Limiter};
 
-/// Runs `call`, which may block, on another thread, and parks the task until it has ended.
+/// Calls that block at the same time, of one runtime, unless its [`limiter`] says otherwise: as many as trio has.
+const AT_ONCE: usize = 40;
+
+/// How long a thread waits for more before it ends. A burst is over by then, and a thread costs some 20 µs to start.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Runs `call` on another thread, and parks the task until it has ended; Python's `asyncio.to_thread`, without a loss of what is borrowed.
 ///
-/// Borrowing is fine: this does not return before the call has ended, cancelled or not. A job that has not begun is taken back when it is
-/// cancelled; one that runs is waited for. Outside of `run` it runs on this thread.
+/// For calls that wait in a way this library knows nothing of: a database's client, a file, `getaddrinfo`. Threads are started when all are busy, and end when they have
+/// had nothing to do for 10 s. At most 40 calls of one runtime are underway at a time: see [`limiter`].
+///
+/// ```
+/// use ropewalk::blocking;
+///
+/// ropewalk::run(|| {
+///     let mut numbers = vec![3, 1, 2];
+///     let thread = blocking::unblock(|| {
+///         numbers.sort();                                        // It borrows: this does not return before.
+///         std::thread::current().id()
+///     });
+///     assert_ne!(thread.unwrap(), std::thread::current().id());
+///     assert_eq!(numbers, [1, 2, 3]);
+/// });
+/// ```
+///
+/// On a thread where no runtime runs there is nobody to wait for: there it calls at once. So it does if not a single thread can be started.
+///
+/// # Cancellation
+///
+/// See [above](crate::blocking#cancellation).
+///
+/// # Errors
+///
+/// [`Cancelled`]: the call was not begun.
+///
+/// # Panics
+///
+/// With the panic of `call`.
+#[doc(alias = "to_thread")]
+#[doc(alias = "run_in_executor")]
+#[doc(alias = "run_sync")]
+#[track_caller]
 pub fn unblock<T: Send>(call: impl FnOnce() -> T + Send) -> Result<T, Cancelled> {
-    Ok(call())
+    Unblock::new().run(call)
 }
 
-/// As [`unblock`], for computations: on as many threads as there are processors.
+/// As [`unblock`], under a limiter of the program's own instead of the runtime's.
+///
+/// ```
+/// use ropewalk::{blocking, sync::Limiter, task};
+/// use std::rc::Rc;
+///
+/// ropewalk::run(|| {
+///     let disk = Rc::new(Limiter::new(2));
+///     let sizes = task::gather(["Cargo.toml", "README.md"].map(|name| {
+///         let disk = &disk;
+///         move || blocking::unblock_with(disk, || std::fs::metadata(name).unwrap().len()).unwrap()
+///     }));
+///     assert!(sizes.into_iter().all(|size| size.unwrap() > 0));
+/// });
+/// ```
+///
+/// # Errors
+///
+/// As [`unblock`].
+///
+/// # Panics
+///
+/// With the panic of `call`.
+#[track_caller]
+pub fn unblock_with<T: Send>(limiter: &Rc<Limiter>, call: impl FnOnce() -> T + Send) -> Result<T, Cancelled> {
+    Unblock::new().limiter(limiter).run(call)
+}
+
+/// As [`unblock`], for what computes: on as many threads as there are processors, so that computations do not get into each other's way.
+///
+/// All runtimes of the process share those. There is no other limit.
+///
+/// ```
+/// use ropewalk::{blocking, task, time};
+/// use std::time::Duration;
+///
+/// ropewalk::run(|| {
+///     let sum = task::spawn(|| blocking::unblock_cpu(|| (1..=1_000_000_u64).sum::<u64>()));
+///     time::sleep(Duration::from_millis(1)).unwrap();            // The loop is free.
+///     assert_eq!(sum.join().unwrap(), Ok(500_000_500_000));
+/// });
+/// ```
+///
+/// # Errors
+///
+/// As [`unblock`].
+///
+/// # Panics
+///
+/// With the panic of `call`.
+#[doc(alias = "ProcessPoolExecutor")]
+#[track_caller]
 pub fn unblock_cpu<T: Send>(call: impl FnOnce() -> T + Send) -> Result<T, Cancelled> {
-    Ok(call())
+    Unblock::new().cpu().run(call)
 }
 
-/// As [`unblock`], but when it is cancelled the thread is left to end the call alone, and nobody hears of it.
+/// As [`unblock`], but a cancellation does not wait for the call: its thread ends it alone, and what it gives is dropped there.
+///
+/// The thread counts against the [`limiter`] until then.
+///
+/// ```
+/// use ropewalk::{blocking, time};
+/// use std::sync::mpsc;
+/// use std::time::Duration;
+///
+/// let (_sender, receiver) = mpsc::channel::<()>();
+/// ropewalk::run(|| {
+///     let limit = Duration::from_millis(1);
+///     let received = time::timeout(limit, || blocking::unblock_or_abandon(move || receiver.recv()));
+///     assert!(received.is_err());                                // The thread waits still.
+/// });
+/// ```
+///
+/// # Errors
+///
+/// [`Cancelled`]: the call was not begun, or goes on unheard.
+///
+/// # Panics
+///
+/// With the panic of `call`; if it was abandoned that goes to the panic hook only.
+#[doc(alias = "abandon_on_cancel")]
+#[track_caller]
 pub fn unblock_or_abandon<T: Send + 'static>(
     call: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Cancelled> {
-    Ok(call())
+    Unblock::new().run_or_abandon(call)
+}
+
+/// A call on another thread, with settings.
+///
+/// ```
+/// use ropewalk::blocking::Unblock;
+///
+/// ropewalk::run(|| {
+///     let parsed = Unblock::new().cpu().name("parse").run(|| "42".parse::<u32>());
+///     assert_eq!(parsed, Ok(Ok(42)));
+/// });
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use = "nothing is called until it is run"]
+pub struct Unblock {
+    limiter: Option<Rc<Limiter>>,
+    is_cpu: bool,
+    name: Option<&'static str>,
+}
+
+impl Unblock {
+    /// As [`unblock`] does it.
+    pub fn new() -> Unblock {
+        Unblock::default()
+    }
+
+    /// Under this limiter, instead of the runtime's.
+    pub fn limiter(mut self, limiter: &Rc<Limiter>) -> Unblock {
+        self.limiter = Some(limiter.clone());
+        self
+    }
+
+    /// On a thread for computations: see [`unblock_cpu`].
+    pub fn cpu(mut self) -> Unblock {
+        self.is_cpu = true;
+        self
+    }
+
+    /// What dumps say that the task waits for.
+    pub fn name(mut self, name: &'static str) -> Unblock {
+        self.name = Some(name);
+        self
+    }
+
+    /// Runs `call`, and waits for it: see [`unblock`].
+    ///
+    /// # Errors
+    ///
+    /// [`Cancelled`]: the call was not begun.
+    ///
+    /// # Panics
+    ///
+    /// With the panic of `call`.
+    #[track_caller]
+    pub fn run<T: Send>(self, call: impl FnOnce() -> T + Send) -> Result<T, Cancelled> {
+        if !is_in_task()? {
+            return Ok(call());
+        }
+        let (answer, call) = Answer::of(call);
+        self.perform(Call::Borrows(Box::new(call)))?;
+        Ok(answer.take())
+    }
+
+    /// Runs `call`, and waits for it unless that is cancelled: see [`unblock_or_abandon`].
+    ///
+    /// # Errors
+    ///
+    /// [`Cancelled`]: the call was not begun, or goes on unheard.
+    ///
+    /// # Panics
+    ///
+    /// With the panic of `call`.
+    #[track_caller]
+    pub fn run_or_abandon<T: Send + 'static>(
+        self,
+        call: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Cancelled> {
+        if !is_in_task()? {
+            return Ok(call());
+        }
+        let (answer, call) = Answer::of(call);
+        self.perform(Call::Owns(Box::new(call)))?;
+        Ok(answer.take())
+    }
+
+    #[track_caller]
+    fn perform(self, call: Call<'_>) -> Result<(), Cancelled> {
+        let limiter = match self.is_cpu {
+            true => self.limiter,
+            false => Some(self.limiter.unwrap_or_else(limiter)),
+        };
+        let mut token = match &limiter {
+            // Somebody else than the task, which may have a token already: its call may have asked it to call another.
+            Some(limiter) => Some(limiter.acquire_on_behalf_of(Borrower::new())?.into_owned(limiter)),
+            None => None,
+        };
+        let start = |job| match self.is_cpu {
+            true => Pools::here().cpu.run(job),
+            false => Pools::here().blocking.run(job),
+        };
+        let leave = || token.take().map(|token| Deposit::new(Box::new(token)));
+        match &self.name {
+            Some(name) => job::perform(call, &Why::new("thread").on(name), start, leave),
+            None => job::perform(call, &Why::new("thread"), start, leave),
+        }
+    }
+}
+
+/// Whether this is a task, which can wait for a thread; on a thread without a runtime there is nobody to wait for.
+///
+/// # Errors
+///
+/// No task can wait here.
+#[track_caller]
+fn is_in_task() -> Result<bool, Cancelled> {
+    lowlevel::cross_may_wait()?;
+    Ok(lowlevel::current_id().is_some())
+}
+
+/// Where a thread leaves what a call has given, or its panic.
+struct Answer<T>(Arc<Mutex<Option<thread::Result<T>>>>);
+
+impl<T: Send> Answer<T> {
+    /// A place, and a call that leaves its answer there.
+    fn of(call: impl FnOnce() -> T + Send) -> (Answer<T>, impl FnOnce() + Send) {
+        let place = Arc::new(Mutex::new(None));
+        let answer = Answer(place.clone());
+        let call = move || {
+            let result = panic::catch_unwind(AssertUnwindSafe(call));
+            *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+        };
+        (answer, call)
+    }
+
+    /// # Panics
+    ///
+    /// With that of the call.
+    fn take(self) -> T {
+        let answer = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match answer.expect("a job that is over has been called") {
+            Ok(value) => value,
+            Err(panicked) => panic::resume_unwind(panicked),
+        }
+    }
+}
+
+/// What limits the calls of this runtime that block: 40 at a time, unless the limit is [set](Limiter::set_limit).
+///
+/// ```
+/// use ropewalk::blocking;
+///
+/// ropewalk::run(|| {
+///     assert_eq!(blocking::limiter().limit(), 40);
+///     blocking::limiter().set_limit(4);                          // From now on, for all calls of this runtime.
+/// });
+/// ```
+///
+/// # Panics
+///
+/// Outside of [`run`](crate::run).
+#[doc(alias = "current_default_thread_limiter")]
+#[track_caller]
+pub fn limiter() -> Rc<Limiter> {
+    struct AtOnce(Rc<Limiter>);
+    if let Some(found) = scheduler::extension::<AtOnce>() {
+        return found.0.clone();
+    }
+    let limiter = Rc::new(Limiter::new(AT_ONCE));
+    scheduler::set_extension(Some(Rc::new(AtOnce(limiter.clone()))));
+    limiter
+}
+
+/// In a call that runs on a thread: why the task that waits for it is cancelled, if it is. What computes for long asks now and then.
+///
+/// ```
+/// use ropewalk::{blocking, time};
+/// use std::time::Duration;
+///
+/// ropewalk::run(|| {
+///     let counted = time::timeout(Duration::from_millis(1), || {
+///         blocking::unblock_cpu(|| {
+///             let mut count = 0_u64;
+///             while blocking::cancelled().is_none() {
+///                 count += 1;
+///             }
+///             count
+///         })
+///     });
+///     assert!(matches!(counted, Ok(Ok(_)) | Err(_)));            // It ends.
+/// });
+/// ```
+///
+/// `None` everywhere else.
+pub fn cancelled() -> Option<Cancelled> {
+    job::current()?.cancelled()
+}
+
+/// As [`cancelled`], for `?`.
+///
+/// # Errors
+///
+/// The task that waits for this call is cancelled.
+#[doc(alias = "from_thread.check_cancelled")]
+pub fn check_cancelled() -> Result<(), Cancelled> {
+    cancelled().map_or(Ok(()), Err)
+}
+
+/// In a call that runs on a thread: has the task that waits for it do something, and blocks the thread until that is done.
+///
+/// So a call can use what belongs to the loop: send to a channel, wait for a lock, start a task. What is done stands where the task stands: under
+/// its scopes and deadlines, with its task-locals.
+///
+/// ```
+/// use ropewalk::{blocking, channel, task};
+///
+/// ropewalk::run(|| {
+///     let (lines, shown) = channel::bounded(1);
+///     let printer = task::spawn(move || shown.iter().collect::<Vec<_>>());
+///     let lines = std::rc::Rc::new(lines);
+///     LINES.set(Some(lines.clone()));
+///     blocking::unblock(|| {
+///         for line in ["hemp", "sisal"] {
+///             blocking::run_in_task(|| {
+///                 LINES.with_borrow(|lines| lines.clone()).unwrap().send(line)       // Waits where there is no room.
+///             })
+///             .unwrap()
+///             .unwrap();
+///         }
+///     })
+///     .unwrap();
+///     LINES.set(None);
+///     drop(lines);
+///     assert_eq!(printer.join().unwrap(), ["hemp", "sisal"]);
+/// });
+///
+/// thread_local! {
+///     /// What is not `Send` stays with the loop, and is found there.
+///     static LINES: std::cell::RefCell<Option<std::rc::Rc<channel::Sender<&'static str>>>> = const { std::cell::RefCell::new(None) };
+/// }
+/// ```
+///
+/// Where a runtime runs on this thread, and where the thread does nothing for any task, it is called right here.
+///
+/// # Cancellation
+///
+/// While the task is cancelled, what waits in `call` fails. It is called all the same.
+///
+/// # Errors
+///
+/// The task was cancelled and has [abandoned](unblock_or_abandon) this call: there is no task.
+///
+/// # Panics
+///
+/// With the panic of `call`.
+#[doc(alias = "from_thread.run")]
+#[doc(alias = "run_coroutine_threadsafe")]
+#[doc(alias = "call_soon_threadsafe")]
+pub fn run_in_task<T: Send>(call: impl FnOnce() -> T + Send) -> Result<T, Abandoned> {
+    let Some(job) = job::current().filter(|_| lowlevel::current_id().is_none()) else { return Ok(call()) };
+    match job::ask(&job, call) {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(panicked)) => panic::resume_unwind(panicked),
+        Err(_) => Err(Abandoned(())),
+    }
+}
+
+/// The task that waited for this call was cancelled, and waits no longer: see [`run_in_task`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Abandoned(());
+
+impl fmt::Display for Abandoned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the task that waited for this call was cancelled, and waits no longer")
+    }
+}
+
+impl std::error::Error for Abandoned {}
+
+/// The threads of this process.
+struct Pools {
+    generation: usize,
+    blocking: Arc<Threads<Queued>>,
+    cpu: Arc<Threads<Queued>>,
+    /// Those of a process that was forked from this one.
+    next: Box<OnceLock<Pools>>,
+}
+
+/// How many threads there are for other things than loops: see [`statistics`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct Statistics {
+    /// Threads for calls that block.
+    pub threads: usize,
+    /// Those among them that have nothing to do.
+    pub idle: usize,
+    /// Threads for computations.
+    pub cpu_threads: usize,
+    /// Those among them that have nothing to do.
+    pub cpu_idle: usize,
+}
+
+/// How many threads there are in this process for calls and computations.
+pub fn statistics() -> Statistics {
+    let pools = Pools::here();
+    let ((threads, idle), (cpu_threads, cpu_idle)) = (pools.blocking.count(), pools.cpu.count());
+    Statistics { threads, idle, cpu_threads, cpu_idle }
+}
+
+impl Pools {
+    /// Those of this process: one that was forked has none of the threads, nor knows who had what locked.
+    fn here() -> &'static Pools {
+        static FIRST: OnceLock<Pools> = OnceLock::new();
+        fork::watch();
+        let mut pools = &FIRST;
+        loop {
+            let found = pools.get_or_init(Pools::new);
+            if found.generation == fork::generation() {
+                return found;
+            }
+            pools = &found.next;
+        }
+    }
+
+    fn new() -> Pools {
+        let processors = thread::available_parallelism().map_or(1, |count| count.get());
+        Pools {
+            generation: fork::generation(),
+            // As many as limiters allow.
+            blocking: Arc::new(Threads::new("ropewalk-blocking", usize::MAX, PATIENCE)),
+            cpu: Arc::new(Threads::new("ropewalk-cpu", processors, PATIENCE)),
+            next: Box::default(),
+        }
+    }
 }

@@ -39,6 +39,8 @@ pub enum Reason {
     Deadlock,
     /// The task is panicking: a wait in a destructor must not switch.
     Unwinding,
+    /// This process was forked from one in which a runtime runs, under that runtime: its tasks, and its input and output, are not here.
+    Forked,
     /// The wait was called where there is no task: in a callback, or in a destructor that the scheduler runs.
     OutsideTask,
 }
@@ -84,6 +86,7 @@ impl fmt::Display for Cancelled {
             Reason::Shutdown => "cancelled: the runtime is shutting down",
             Reason::Deadlock => "cancelled: every task waited, and nothing could wake one",
             Reason::Unwinding => "not waited: the task is panicking",
+            Reason::Forked => "not waited: the runtime is that of the process which this one was forked from",
             Reason::OutsideTask => "not waited: this is a callback, not a task",
         })
     }
@@ -411,7 +414,7 @@ impl From<ErrorGroup<Cancelled>> for Cancelled {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RemoteError {
-    /// `run` has returned, or is about to.
+    /// `run` has returned, or is about to; or it runs in the process that this one was forked from.
     Gone,
     /// The task panicked, or never ran; the runtime's hook was told.
     Lost,

@@ -17,6 +17,7 @@ use std::time::Duration;
 use super::branch::{Branch, Kind};
 use super::cells::Cells;
 use super::chance::Chance;
+use super::fork;
 use super::here;
 use super::hot::{Cancel, Hot, Outcome};
 use super::io::InFlight;
@@ -65,6 +66,15 @@ pub(super) enum Target {
     Call(Box<dyn FnOnce()>),
 }
 
+/// That something is done on another thread.
+pub(super) struct Elsewhere<'a>(&'a Cell<usize>);
+
+impl Drop for Elsewhere<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
 pub(crate) struct Core {
     pub(super) queue: Queue,
     pub(super) cells: Cells,
@@ -92,6 +102,8 @@ pub(crate) struct Core {
     pub(super) live: Listed,
     /// Tasks that wait until all others wait.
     pub(super) blocked: WaitList,
+    /// Tasks that wait for what other threads do for them, now.
+    elsewhere: Cell<usize>,
     /// Set once every wait fails, shields or not.
     pub(super) past_shields: Cell<bool>,
     /// What the report said when no task could go on.
@@ -109,6 +121,7 @@ pub(crate) struct Core {
 
 impl Core {
     pub(super) fn new(config: Config) -> Core {
+        fork::watch();
         let driver = Chosen::new(config.driver, config.ring_entries);
         let gate = Arc::new(Gate::new(driver.alarm()));
         let live = Listed::new(&gate, config.name.as_deref(), config.debug);
@@ -130,6 +143,7 @@ impl Core {
             gate,
             live,
             blocked: WaitList::new(),
+            elsewhere: Cell::new(0),
             past_shields: Cell::new(false),
             deadlock: OnceCell::new(),
             ending: Cell::new(false),
@@ -203,6 +217,17 @@ impl Core {
 
     pub(super) fn is_past_shields(&self) -> bool {
         self.past_shields.get()
+    }
+
+    /// Until this is dropped, something is done for the running task on another thread.
+    pub(super) fn count_elsewhere(&self) -> Elsewhere<'_> {
+        self.elsewhere.set(self.elsewhere.get() + 1);
+        Elsewhere(&self.elsewhere)
+    }
+
+    /// Whether anything is done on other threads that tasks wait for.
+    pub(super) fn is_busy_elsewhere(&self) -> bool {
+        self.elsewhere.get() > 0
     }
 
     pub(super) fn deadlock(&self) -> Option<&str> {
@@ -311,6 +336,9 @@ impl Core {
         let mark = mark::set(Mark((&raw const here).cast()));
         let result = panic::catch_unwind(AssertUnwindSafe(code));
         mark::set(mark);
+        if here::is_forked() {
+            fork::fatal();
+        }
         here::set_task(task);
         if let Err(payload) = result {
             self.unhandled(None, Problem::Panicked(&*payload));

@@ -170,6 +170,20 @@ pub fn cross_park(why: &Why<'_>, wait: &impl CrossWait) -> Result<(), Cancelled>
     ticket::park(why, |ticket| wait.register(ticket.into()), || wait.undo())
 }
 
+/// As [`cross_park`], for what is done on other threads meanwhile: as long as it lasts a virtual clock stands still, as it does
+/// while a task runs. `at` is where the program waits.
+#[cfg(not(loom))]
+#[track_caller]
+pub(crate) fn wait_elsewhere(
+    at: &'static std::panic::Location<'static>,
+    why: &Why<'_>,
+    wait: &impl CrossWait,
+) -> Result<(), Cancelled> {
+    let Some(core) = here::lend_core() else { return cross_park(why, wait) };
+    let _elsewhere = core.count_elsewhere();
+    ticket::park_at(at, why, |ticket| wait.register(ticket.into()), || wait.undo())
+}
+
 /// As [`cross_park`], for no longer than `limit`: by the runtime's clock in a task, else by the system's.
 ///
 /// # Errors
@@ -314,7 +328,7 @@ impl<O> CrossLine<O> {
     }
 
     /// All who wait, from the front to the back.
-    pub fn iter(&self) -> impl Iterator<Item = &CrossWaiter<O>> {
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &CrossWaiter<O>> + ExactSizeIterator {
         self.waiters.iter()
     }
 

@@ -18,6 +18,7 @@ use std::thread;
 
 use super::branch::{Branch, Kind};
 use super::core::{Core, Target};
+use super::fork;
 use super::here;
 use super::hot::{Cancel, Outcome};
 use super::park;
@@ -92,7 +93,7 @@ pub(crate) fn with_frame<R>(kind: FrameKind, body: impl FnOnce(&Frame) -> R) -> 
         owner,
         core,
         barren: match () {
-            () if owner.is_null() => Some(Reason::OutsideTask),
+            () if owner.is_null() => Some(here::why_outside()),
             () if thread::panicking() => Some(Reason::Unwinding),
             () => None,
         },
@@ -277,6 +278,9 @@ impl Frame {
     pub(crate) fn wait_for_tasks(&self, at: &'static Location<'static>) {
         while self.has_tasks() {
             debug_assert!(!self.owner.is_null(), "no task hangs on a frame that nobody can wait in");
+            if here::is_forked() {
+                fork::fatal();
+            }
             let count = Count(&self.branch.count);
             let why = Why::new("scope").on(&count);
             // SAFETY: a frame is only closed by its owner, whose code this is.

@@ -11,17 +11,20 @@ use std::ptr;
 
 use super::core::Core;
 use super::record::{Record, TaskRef};
+use crate::error::Reason;
 
 pub(crate) struct Here {
     pub(super) core: Cell<*const Core>,
     pub(super) task: Cell<*const Record>,
     /// How often drivers were asked for completions on this thread.
     waits: Cell<u64>,
+    /// This is a child that was forked under a scheduler, which it has a copy of.
+    is_forked: Cell<bool>,
 }
 
 thread_local! {
     static HERE: Here = const {
-        Here { core: Cell::new(ptr::null()), task: Cell::new(ptr::null()), waits: Cell::new(0) }
+        Here { core: Cell::new(ptr::null()), task: Cell::new(ptr::null()), waits: Cell::new(0), is_forked: Cell::new(false) }
     };
 }
 
@@ -49,6 +52,28 @@ pub(super) fn task() -> *const Record {
 #[inline(always)]
 pub(super) fn set_task(task: *const Record) {
     HERE.with(|here| here.task.set(task));
+}
+
+/// Whether the scheduler of this thread is the copy of one that runs in another process.
+#[inline(always)]
+pub(super) fn is_forked() -> bool {
+    HERE.with(|here| here.is_forked.get())
+}
+
+/// Why a wait fails that is called where no task runs.
+#[cold]
+pub(super) fn why_outside() -> Reason {
+    if is_forked() { Reason::Forked } else { Reason::OutsideTask }
+}
+
+/// The process was forked just now. No task runs any more: what would wait finds itself outside of all.
+pub(super) fn note_fork() {
+    HERE.with(|here| {
+        if !here.core.get().is_null() {
+            here.is_forked.set(true);
+            here.task.set(ptr::null());
+        }
+    });
 }
 
 /// The scheduler of this thread, for code that runs under it.
@@ -96,5 +121,6 @@ pub(super) fn set_core(core: *const Core) {
 #[inline(never)]
 #[track_caller]
 pub(super) fn no_runtime() -> ! {
+    assert!(!is_forked(), "{}", super::fork::FORKED);
     panic!("no runtime runs on this thread: call this inside ropewalk::run")
 }

@@ -52,7 +52,8 @@ impl fmt::Display for Source {
 impl Drop for Source {
     #[inline]
     fn drop(&mut self) {
-        if let Some(core) = here::lend_core() {
+        // A forked child shares what the driver keeps with its parent.
+        if let Some(core) = here::lend_core().filter(|_| !here::is_forked()) {
             core.driver().forget(self.at);
         }
     }

@@ -6,6 +6,7 @@
 
 use super::branch::Branch;
 use super::core::Core;
+use super::fork;
 use super::frame::Frame;
 use super::here;
 use super::hot::{Hot, TaskFiber};
@@ -210,6 +211,9 @@ unsafe fn run_task(task: *const Record, hot: *const Hot, parent: &Parent<()>) {
         (*hot).way_back.set(parent);
         mark::set(Mark(task.cast()));
         Record::run(task);
+        if here::is_forked() {
+            fork::fatal();
+        }
         super::record::leave(&*task);
     }
 }

@@ -72,7 +72,7 @@ fn outside(core: *const Core) -> Cancelled {
     if core.is_null() {
         here::no_runtime();
     }
-    Cancelled::new(Reason::OutsideTask)
+    Cancelled::new(here::why_outside())
 }
 
 /// # Safety

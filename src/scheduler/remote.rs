@@ -2,6 +2,7 @@
 //!
 //! Invariant: whoever was told that a message arrived has it delivered; whoever was not has it back.
 
+use std::any::Any;
 use std::fmt;
 use std::marker::PhantomData;
 use std::panic::Location;
@@ -10,6 +11,7 @@ use std::sync::{Arc, mpsc};
 
 use super::core::Core;
 use super::door::{Door, Mail};
+use super::fork;
 use super::handle::{self, Options};
 use super::here;
 use super::ticket::Ticket;
@@ -22,11 +24,18 @@ pub(super) type Message = Box<dyn FnOnce() + Send>;
 pub(crate) struct Gate {
     door: Door<Message, DriverAlarm>,
     remotes: AtomicUsize,
+    /// The process whose it is.
+    generation: usize,
 }
 
 impl Gate {
     pub(super) fn new(alarm: DriverAlarm) -> Gate {
-        Gate { door: Door::new(alarm), remotes: AtomicUsize::new(0) }
+        Gate { door: Door::new(alarm), remotes: AtomicUsize::new(0), generation: fork::generation() }
+    }
+
+    /// Whether it leads into another process: the one that this was forked from.
+    fn is_elsewhere(&self) -> bool {
+        self.generation != fork::generation()
     }
 
     #[inline]
@@ -35,6 +44,9 @@ impl Gate {
     }
 
     pub(super) fn push(&self, message: Message) -> Result<(), Message> {
+        if self.is_elsewhere() {
+            return Err(message);
+        }
         self.door.push(message)
     }
 
@@ -176,7 +188,7 @@ impl Remote {
     ///
     /// The runtime is gone: the closure comes back.
     pub fn post(&self, call: impl FnOnce() + Send + 'static) -> Result<(), Gone> {
-        self.gate.door.push(Box::new(call)).map_err(Gone)
+        self.gate.push(Box::new(call)).map_err(Gone)
     }
 
     /// Spawns a task there. Another thread can wait for its result.
@@ -222,7 +234,7 @@ impl Remote {
 
     /// Whether the runtime is still there. It may go right after.
     pub fn is_alive(&self) -> bool {
-        !self.gate.door.is_closed()
+        !self.gate.door.is_closed() && !self.gate.is_elsewhere()
     }
 }
 
@@ -234,7 +246,7 @@ impl Clone for Remote {
 
 impl Drop for Remote {
     fn drop(&mut self) {
-        if self.gate.remotes.fetch_sub(1, Ordering::Release) == 1 {
+        if self.gate.remotes.fetch_sub(1, Ordering::Release) == 1 && !self.gate.is_elsewhere() {
             // The scheduler may sleep until somebody knocks, and now nobody could.
             self.gate.door.knock();
         }
@@ -288,6 +300,32 @@ impl<T> RemoteTask<T> {
             Err(mpsc::TryRecvError::Empty) => None,
             Err(mpsc::TryRecvError::Disconnected) => Some(Err(RemoteError::Lost)),
         }
+    }
+}
+
+/// Something of a runtime's that another thread lets go of, by dropping this. While there is one, no deadlock is found: see
+/// [`Remote`].
+pub(crate) struct Deposit {
+    remote: Remote,
+    key: u64,
+}
+
+impl Deposit {
+    /// # Panics
+    ///
+    /// Outside of `run`.
+    #[track_caller]
+    pub(crate) fn new(thing: Box<dyn Any>) -> Deposit {
+        let core = here::need_core();
+        Deposit { remote: Remote::to(core.gate().clone()), key: core.keep(thing) }
+    }
+}
+
+impl Drop for Deposit {
+    fn drop(&mut self) {
+        let key = self.key;
+        // If the runtime is gone, so is what it kept.
+        let _ = self.remote.post(move || drop(here::need_core().give_up(key)));
     }
 }
 

@@ -152,8 +152,18 @@ impl Core {
         let next = self.timers.borrow().next_deadline().filter(|&deadline| deadline != NEVER);
         // What a callback has set for at once is due before anybody can say that all wait.
         let is_due = next.is_some_and(|deadline| deadline <= self.clock.now());
+        // What other threads do takes no virtual time, as what tasks do takes none: neither the time nor whoever waits for all others
+        // goes on before it is done.
+        let stands_still = self.clock.is_virtual() && self.is_busy_elsewhere() && !is_due;
+        if stands_still {
+            return self.sleep(None);
+        }
         if !is_due && !self.blocked.is_empty() {
-            self.blocked.wake_all(());
+            // A task whose input has come does not wait.
+            self.look_at_operations();
+            if self.queue.is_empty() {
+                self.blocked.wake_all(());
+            }
             return;
         }
         match next {
@@ -170,12 +180,16 @@ impl Core {
                     // By the time it is due the next callback may have been set for at once.
                     return self.look_at_operations();
                 }
-                // A door that is closed does not sleep, and nobody rings.
-                if self.gate.is_closed() || self.gate.fall_asleep() {
-                    self.wait(timeout);
-                    self.gate.wake_up();
-                }
+                self.sleep(timeout);
             }
+        }
+    }
+
+    fn sleep(&self, timeout: Option<Duration>) {
+        // A door that is closed does not sleep, and nobody rings.
+        if self.gate.is_closed() || self.gate.fall_asleep() {
+            self.wait(timeout);
+            self.gate.wake_up();
         }
     }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 use std::{env, io};
 
 use super::core::{Config, Core};
+use super::fork;
 use super::here;
 use super::record::{Birth, Extras, State, TaskId};
 use super::unhandled::{DEADLOCK, Problem, Unhandled};
@@ -92,6 +93,9 @@ pub enum Clock {
 pub enum RunError<T = ()> {
     /// A runtime runs on this thread already: spawn a task instead.
     Nested,
+    /// A runtime runs on this thread in the process that this one was forked from: call `exec` or `_exit` after a fork, or fork
+    /// before `run`.
+    Forked,
     /// There is no stack for the first task.
     NoStack(io::Error),
     /// All tasks waited for one another, and were cancelled.
@@ -110,6 +114,7 @@ impl<T> fmt::Display for RunError<T> {
             RunError::Nested => {
                 f.write_str("a runtime runs on this thread already: spawn a task instead of run")
             }
+            RunError::Forked => f.write_str(fork::FORKED),
             RunError::NoStack(error) => write!(f, "the first task could not begin: {error}"),
             RunError::Deadlock { report, .. } => {
                 write!(f, "{DEADLOCK}\n{report}")
@@ -175,7 +180,7 @@ impl Runtime {
     #[track_caller]
     pub fn try_run<T>(&self, first: impl FnOnce() -> T) -> Result<T, RunError<T>> {
         if !here::core().is_null() {
-            return Err(RunError::Nested);
+            return Err(if here::is_forked() { RunError::Forked } else { RunError::Nested });
         }
         let core = Core::new(self.config.clone());
         core.plant();

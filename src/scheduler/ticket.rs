@@ -136,7 +136,7 @@ pub fn park<T>(
 
 /// As [`park`], for whoever knows better than the call where the program waits.
 #[track_caller]
-fn park_at<T>(
+pub(super) fn park_at<T>(
     at: &'static Location<'static>,
     why: &Why<'_>,
     register: impl FnOnce(Ticket<T>),
@@ -226,7 +226,9 @@ pub fn without_waiting<R>(code: impl FnOnce() -> R) -> R {
     struct Restore(*const Record, Mark);
     impl Drop for Restore {
         fn drop(&mut self) {
-            here::set_task(self.0);
+            if !here::is_forked() {
+                here::set_task(self.0);
+            }
             mark::set(self.1);
         }
     }
