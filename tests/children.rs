@@ -139,14 +139,16 @@ fn forbid_threads() {
 
 #[test]
 fn ten_thousand_children_come_and_go_and_leave_nothing() {
-    const CHILDREN: usize = 10_000;
     alone("ten_thousand_children_come_and_go_and_leave_nothing", || {
+        // With the second driver fewer, for it takes seconds.
+        let is_second = std::env::var("ROPEWALK_DRIVER").is_ok_and(|driver| driver == "uring");
+        let children = if is_second { 2000 } else { 10_000 };
         let before = had();
         let ended = Cell::new(0);
         ropewalk::run(|| {
             let limit = Semaphore::new(16);
             task::scope(|s| {
-                for number in 0..CHILDREN {
+                for number in 0..children {
                     let permit = limit.acquire().unwrap();
                     let ended = &ended;
                     s.spawn(move || {
@@ -165,7 +167,7 @@ fn ten_thousand_children_come_and_go_and_leave_nothing() {
                 }
             });
         });
-        assert_eq!(ended.get(), CHILDREN / 4 * 3);
+        assert_eq!(ended.get(), children / 4 * 3);
         wait_for_no_children();
         assert_has_again(before);
     });

@@ -2,4 +2,5 @@
 
 mod blocking;
 mod process;
+mod process_examples;
 mod shards;
