@@ -352,3 +352,30 @@ fn a_child_that_cannot_be_started_leaves_nothing() {
         assert_has_again(before);
     });
 }
+
+#[test]
+fn a_process_that_was_forked_kills_nobody_else_s_children_and_reaps_its_own() {
+    alone("a_process_that_was_forked_kills_nobody_else_s_children_and_reaps_its_own", || {
+        let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+        // There is a thread that takes care of orphans; in the forked process there will not be.
+        let mut orphan = Command::new("cat").stdin(Stdio::piped()).kill_on_drop(false).spawn().unwrap();
+        let input = orphan.stdin.take().unwrap();
+        drop(orphan);
+        // SAFETY: what the copy does takes no lock that another thread could have had: this is the only one that runs.
+        let forked = unsafe { libc::fork() };
+        if forked == 0 {
+            drop(child);
+            drop(sleeper().spawn().unwrap());
+            wait_for_no_children();
+            // SAFETY: it ends the copy, and nothing else.
+            unsafe { libc::_exit(0) };
+        }
+        let pid = Pid::from_raw(forked).unwrap();
+        let ended = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED).unwrap().unwrap();
+        assert_eq!(ended.exit_status(), Some(0));
+        assert_eq!(child.try_wait().unwrap(), None);
+        ropewalk::run(|| assert!(child.wait().unwrap().success()));
+        drop(input);
+        wait_for_no_children();
+    });
+}

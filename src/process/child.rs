@@ -85,12 +85,26 @@ struct Kept {
     fate: Fate,
 }
 
+impl Kept {
+    /// To all who end with it.
+    fn signal(&self, signal: Signal) -> io::Result<()> {
+        let Kept { reaping, fate } = self;
+        match fate.whom {
+            Whom::Child => reaping.signal(signal, Whom::Child),
+            // It may have left its group.
+            Whom::Group => {
+                reaping.signal(signal, Whom::Group).or_else(|_| reaping.signal(signal, Whom::Child))
+            }
+        }
+    }
+}
+
 impl Drop for Kept {
     fn drop(&mut self) {
         if self.fate.kill_on_drop {
-            // There is nobody to tell. It has not been reaped, so all that can be wrong is that it may not be killed: a program that has
-            // become another user's.
-            let _ = self.reaping.signal(Signal::KILL, self.fate.whom);
+            // There is nobody to tell that it may not be killed, as is so with one that has become another user's, or that somebody
+            // else has reaped it.
+            let _ = self.signal(Signal::KILL);
         }
         orphans::adopt(&self.reaping);
     }
@@ -251,7 +265,7 @@ impl Child {
     ///
     /// As the system has it: a child that has become another user's may not be killed.
     pub fn kill(&self) -> io::Result<()> {
-        self.kept.reaping.signal(Signal::KILL, self.kept.fate.whom)
+        self.kept.signal(Signal::KILL)
     }
 
     /// Sends the child a signal, by its number: `SIGTERM` is 15.
@@ -320,11 +334,10 @@ impl Child {
     #[track_caller]
     pub fn terminate_within(&mut self, grace: Duration) -> io::Result<ExitStatus> {
         drop(self.stdin.take());
-        let Kept { reaping, fate } = &self.kept;
-        if fate.whom == Whom::Group {
-            reaping.sweep();
+        if self.kept.fate.whom == Whom::Group {
+            self.kept.reaping.sweep();
         }
-        reaping.signal(Signal::TERM, fate.whom)?;
+        self.kept.signal(Signal::TERM)?;
         if let Ok(Chosen::First(ended)) = select((self.waiting(), time::sleeping(grace))) {
             return ended;
         }

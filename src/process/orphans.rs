@@ -48,6 +48,7 @@ mod ward {
     use std::collections::HashMap;
     use std::io;
     use std::os::fd::OwnedFd;
+    use std::process;
     use std::sync::{Arc, Mutex};
     use std::thread;
     use std::time::Duration;
@@ -61,6 +62,8 @@ mod ward {
     static WARD: Mutex<Option<Ward>> = Mutex::new(None);
 
     struct Ward {
+        /// That has the thread: one that was forked from it has a copy of this, and nobody to look at it.
+        process: u32,
         /// Tells the thread who has ended, of those too who came while it waited.
         epoll: Arc<OwnedFd>,
         orphans: HashMap<u64, (Arc<Reaping>, OwnedFd)>,
@@ -71,7 +74,7 @@ mod ward {
     pub(super) fn admit(child: &Arc<Reaping>) -> bool {
         let mut ward = lock(&WARD);
         match &mut *ward {
-            Some(ward) => ward.add(child).is_ok(),
+            Some(ward) if ward.process == process::id() => ward.add(child).is_ok(),
             // The thread looks for the ward when this has put it there, for that takes the lock.
             none => Ward::with(child).map(|ward| *none = Some(ward)).is_ok(),
         }
@@ -80,7 +83,8 @@ mod ward {
     impl Ward {
         fn with(child: &Arc<Reaping>) -> io::Result<Ward> {
             let epoll = Arc::new(epoll::create(CreateFlags::CLOEXEC)?);
-            let mut ward = Ward { epoll: epoll.clone(), orphans: HashMap::new(), last: 0 };
+            let mut ward =
+                Ward { process: process::id(), epoll: epoll.clone(), orphans: HashMap::new(), last: 0 };
             ward.add(child)?;
             thread::Builder::new().name("ropewalk-orphans".to_owned()).spawn(move || watch(&epoll))?;
             Ok(ward)

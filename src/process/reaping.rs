@@ -115,6 +115,8 @@ impl Reaping {
     }
 
     /// Has a thread wait for the child, and reap it. Says whether there is one, or nothing to wait for.
+    ///
+    /// It is none of a pool's: those are counted, and a child may take days.
     pub(super) fn watch(self: &Arc<Reaping>) -> bool {
         let mut state = self.lock();
         if state.status.is_none() && !state.is_watched {

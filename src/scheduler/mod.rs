@@ -15,6 +15,7 @@ mod descriptor;
 mod door;
 pub(crate) mod fork;
 mod frame;
+mod guest;
 mod handle;
 mod held;
 mod here;

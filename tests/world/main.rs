@@ -1,6 +1,7 @@
 //! Threads, files, children and signals, with the driver that `ROPEWALK_DRIVER` names.
 
 mod blocking;
+mod guests;
 mod process;
 mod process_examples;
 mod shards;

@@ -10,6 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 use ropewalk::io::{LineReader, PipeReader, PipeWriter, pipe};
 use ropewalk::process::{Child, Command, ExitStatus, Stdio};
 use ropewalk::select::{Chosen, select, try_select};
+use ropewalk::sync::Latch;
 use ropewalk::{Cancelled, Runtime, inspect, task, time};
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
@@ -882,7 +884,7 @@ fn wherever_a_child_is_dropped_it_is_reaped() {
 }
 
 #[test]
-fn a_child_is_stopped_without_a_wait_where_a_task_unwinds() {
+fn a_child_is_killed_without_a_wait_where_a_task_unwinds_and_in_callbacks() {
     struct Ends(Child);
     impl Drop for Ends {
         fn drop(&mut self) {
@@ -899,6 +901,20 @@ fn a_child_is_stopped_without_a_wait_where_a_task_unwinds() {
         }));
         assert!(unwound.is_err());
         assert_is_reaped_soon(id.get());
+    });
+    // Nor in a callback.
+    ropewalk::run(|| {
+        let mut child = sleeper().spawn().unwrap();
+        let id = child.id();
+        let is_over = Rc::new(Latch::new());
+        let over = is_over.clone();
+        time::call_later(Duration::ZERO, move || {
+            assert!(Cancelled::is(&child.terminate_within(PATIENCE).unwrap_err()));
+            assert!(Cancelled::is(&child.wait_with_output().unwrap_err()));
+            over.set();
+        });
+        is_over.wait().unwrap();
+        assert_is_reaped_soon(id);
     });
 }
 
