@@ -53,6 +53,7 @@ impl Running {
             .current_dir(&folder)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            .stderr(Stdio::null())
             .spawn()
             .unwrap();
         let shown = Some(BufReader::new(process.stdout.take().unwrap()).lines());
