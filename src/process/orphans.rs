@@ -15,6 +15,7 @@
 //!
 //! Invariant: a child is in here once, and in one place: with the thread, watched, or in the list.
 
+use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::reaping::Reaping;
@@ -24,17 +25,22 @@ static UNWATCHED: Mutex<Vec<Arc<Reaping>>> = Mutex::new(Vec::new());
 
 /// Sees to it that the child is reaped, when it has ended.
 pub(super) fn adopt(child: &Arc<Reaping>) {
-    reap_unwatched();
+    place_unwatched();
+    place(child);
+}
+
+/// Tries again for those that nothing watches: reaps them, or finds a place for them.
+pub(super) fn place_unwatched() {
+    let unwatched = mem::take(&mut *lock(&UNWATCHED));
+    unwatched.iter().for_each(place);
+}
+
+fn place(child: &Arc<Reaping>) {
     let is_over = !matches!(child.try_wait(), Ok(None));
     if is_over || child.is_watched() || ward::admit(child) || child.watch() {
         return;
     }
     lock(&UNWATCHED).push(child.clone());
-}
-
-/// Reaps what can be reaped of those that nothing else watches.
-pub(super) fn reap_unwatched() {
-    lock(&UNWATCHED).retain(|child| matches!(child.try_wait(), Ok(None)));
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
