@@ -3,6 +3,8 @@
 mod blocking;
 mod child;
 mod guests;
+mod process;
+mod process_examples;
 mod shards;
 mod signals;
 mod stdio;
