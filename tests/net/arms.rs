@@ -459,7 +459,7 @@ fn what_comes_while_an_arm_dawdles_is_not_missed() {
         far.write_all(b"1").unwrap();
         near.read_exact(&mut [0]).unwrap();
         assert!(time::timeout(SOON, || near.read(&mut [0])).is_err());
-        let mut selects = Generator::new(move |co: &Yielder<(), ()>| {
+        let selects = Generator::new(move |co: &Yielder<(), ()>| {
             let dawdles = Dawdles { arm: time::sleeping(Duration::from_secs(3600)), co };
             matches!(select((dawdles, near.readable())), Ok(Chosen::Second(Ok(()))))
         });
