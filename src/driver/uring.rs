@@ -211,10 +211,6 @@ impl Uring {
         Ok(Submitted::Carried)
     }
 
-    /// Says when the descriptor is ready.
-    ///
-    /// # Errors
-    ///
     /// One that can be read when something has completed. The ring's own is not enough: nobody who polls that is woken for completions
     /// that are worked out only when they are asked for.
     pub(super) fn descriptor(&self) -> io::Result<RawFd> {
@@ -227,6 +223,10 @@ impl Uring {
         Ok(herald.0.as_raw_fd())
     }
 
+    /// Says when the descriptor is ready.
+    ///
+    /// # Errors
+    ///
     /// As [`submit`](Uring::submit).
     pub(super) fn watch(&self, key: Key, at: Descriptor, direction: Direction) -> io::Result<Submitted> {
         self.occupy(key, at, direction)?;
