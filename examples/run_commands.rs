@@ -21,7 +21,8 @@
 //! 1 of 2 succeeded
 //! ```
 //!
-//! Without a COMMAND it reads them from standard input, one in each line. It succeeds if all of them do.
+//! Without a COMMAND it reads them from standard input, one in each line. It succeeds if all of them do. Ctrl-C asks all to end, and
+//! waits two seconds for them to do so.
 
 use std::cell::Cell;
 use std::fmt;
@@ -32,6 +33,7 @@ use std::time::Duration;
 
 use ropewalk::process::{ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 use ropewalk::select::{Chosen, select};
+use ropewalk::signal::{self, Signal};
 use ropewalk::sync::{Latch, Semaphore};
 use ropewalk::{task, time};
 
@@ -120,13 +122,18 @@ fn run(number: usize, command: &str, limit: Option<Duration>, stop: &Latch) -> i
     let outcome = task::try_scope(|s| {
         let output = s.spawn(move || pass_on_both(number, stdout, stderr));
         // First the end of all output, and of all who have it open. As long as the command was not waited for they can be ended.
-        let first = select((output.joining(), stop.waiting(), limit.map(time::sleeping)))?;
-        Ok::<_, io::Error>(match first {
-            Chosen::First(_) => Outcome::Ended(child.wait()?),
+        let ended = match select((output.joining(), stop.waiting(), limit.map(time::sleeping))) {
+            Ok(Chosen::First(_)) => child.wait().map(Outcome::Ended),
             // What they say at their ends is still passed on, before the scope ends.
-            Chosen::Second(()) => Outcome::Stopped(child.terminate_within(GRACE)?),
-            Chosen::Third(()) => Outcome::TookTooLong(child.terminate_within(GRACE)?),
-        })
+            Ok(Chosen::Second(())) => child.terminate_within(GRACE).map(Outcome::Stopped),
+            Ok(Chosen::Third(())) => child.terminate_within(GRACE).map(Outcome::TookTooLong),
+            Err(cancelled) => Err(cancelled.into()),
+        };
+        if ended.is_err() {
+            // Ctrl-C, or an error of another one. Dropped it would be killed: this is more polite.
+            task::shield(|| child.terminate_within(GRACE))?;
+        }
+        ended
     })?;
     show(number, "= ", outcome.to_string())?;
     Ok(outcome)
@@ -202,7 +209,11 @@ fn main() -> ExitCode {
             let lines: Vec<_> = io::stdin().lines().collect::<io::Result<_>>()?;
             options.commands = lines.into_iter().filter(|line| !line.trim().is_empty()).collect();
         }
-        let outcomes = ropewalk::run(|| run_all(&options))?;
+        let outcomes = ropewalk::run(|| {
+            // In groups of their own they do not hear of it themselves. The second time ends this at once.
+            signal::cancel_on([Signal::INT, Signal::TERM])?;
+            run_all(&options)
+        })?;
         let mut out = io::stdout().lock();
         writeln!(out)?;
         for (index, (outcome, command)) in outcomes.iter().zip(&options.commands).enumerate() {

@@ -221,3 +221,16 @@ fn when_nobody_reads_what_it_shows_it_ends_and_its_commands_with_it() {
         thread::sleep(Duration::from_millis(1));
     }
 }
+
+#[test]
+fn ctrl_c_asks_all_to_end_and_waits_for_them() {
+    let polite = "trap 'echo bye >said; exit' TERM; echo begun; sleep 100000 & wait";
+    let mut running = Running::start("interrupted", &["gate"], &["-j", "1", polite, "echo never >ran"]);
+    running.says(&format!("[1] $ {polite}"));
+    running.says("[1] begun");
+    let pid = rustix::process::Pid::from_child(&running.process);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    assert_eq!(running.process.wait().unwrap().code(), Some(1));
+    assert_eq!(fs::read_to_string(running.folder.join("said")).unwrap(), "bye\n");
+    assert!(!running.folder.join("ran").exists());
+}
