@@ -1,3 +1,4 @@
 //! Threads, files, children and signals, with the driver that `ROPEWALK_DRIVER` names.
 
 mod blocking;
+mod pool;
