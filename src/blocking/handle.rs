@@ -6,7 +6,7 @@ use super::Answer;
 use super::submitted::{AtJob, Submitted};
 use crate::error::{Cancelled, JoinError, Panic, Reason};
 use crate::primitive::Arc;
-use crate::scheduler::lowlevel::{Arm, ByTicket, Register, Ticket};
+use crate::scheduler::lowlevel::{Arm, ByTicket, Register, Ticket, Why};
 
 /// A call that a thread does, as others see it; Python's `concurrent.futures.Future`.
 ///
@@ -58,7 +58,13 @@ impl<T> Job<T> {
     /// [`Cancelled`], in tasks and in callbacks of a runtime; never in a thread without one.
     #[track_caller]
     pub fn wait(&self) -> Result<(), Cancelled> {
-        self.submitted.wait()
+        self.wait_as(&Why::new("job"))
+    }
+
+    /// As [`wait`](Job::wait), with something else for dumps to say.
+    #[track_caller]
+    pub(crate) fn wait_as(&self, why: &Why<'_>) -> Result<(), Cancelled> {
+        self.submitted.wait_as(why)
     }
 
     /// The result, if it has ended.

@@ -530,11 +530,8 @@ impl threads::Job for Queued {
 
 /// The threads of this process.
 struct Pools {
-    generation: usize,
     blocking: Arc<Threads<Queued>>,
     cpu: Arc<Threads<Queued>>,
-    /// Those of a process that was forked from this one.
-    next: Box<OnceLock<Pools>>,
 }
 
 /// How many threads there are for other things than loops: see [`statistics`].
@@ -559,18 +556,9 @@ pub fn statistics() -> Statistics {
 }
 
 impl Pools {
-    /// Those of this process: one that was forked has none of the threads, nor knows who had what locked.
     fn here() -> &'static Pools {
-        static FIRST: OnceLock<Pools> = OnceLock::new();
-        fork::watch();
-        let mut pools = &FIRST;
-        loop {
-            let found = pools.get_or_init(Pools::new);
-            if found.generation == fork::generation() {
-                return found;
-            }
-            pools = &found.next;
-        }
+        static POOLS: PerProcess<Pools> = PerProcess::new();
+        POOLS.here(Pools::new)
     }
 
     fn new() -> Pools {
@@ -579,11 +567,43 @@ impl Pools {
             Arc::new(Threads::new(Settings { name: name.into(), most, patience: PATIENCE }))
         };
         Pools {
-            generation: fork::generation(),
             // As many as limiters allow.
             blocking: threads("ropewalk-blocking", usize::MAX),
             cpu: threads("ropewalk-cpu", processors),
-            next: Box::default(),
+        }
+    }
+}
+
+/// Something that a process has one of. One that was forked makes another: it has none of the threads, nor knows who had what locked.
+///
+/// What processes before it had is kept, and leaked with it.
+pub(crate) struct PerProcess<T: 'static>(OnceLock<Link<T>>);
+
+struct Link<T: 'static> {
+    generation: usize,
+    value: T,
+    next: Box<PerProcess<T>>,
+}
+
+impl<T> PerProcess<T> {
+    pub(crate) const fn new() -> PerProcess<T> {
+        PerProcess(OnceLock::new())
+    }
+
+    /// That of this process.
+    pub(crate) fn here(&'static self, make: impl Fn() -> T) -> &'static T {
+        fork::watch();
+        let mut it = self;
+        loop {
+            let link = it.0.get_or_init(|| Link {
+                generation: fork::generation(),
+                value: make(),
+                next: Box::new(PerProcess::new()),
+            });
+            if link.generation == fork::generation() {
+                return &link.value;
+            }
+            it = &link.next;
         }
     }
 }

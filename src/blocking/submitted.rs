@@ -124,12 +124,18 @@ impl Submitted {
     /// It was cancelled, as a task can be.
     #[track_caller]
     pub(super) fn wait(&self) -> Result<(), Cancelled> {
+        self.wait_as(&Why::new("job"))
+    }
+
+    /// As [`wait`](Submitted::wait), with something else for dumps to say.
+    #[track_caller]
+    pub(super) fn wait_as(&self, why: &Why<'_>) -> Result<(), Cancelled> {
         lowlevel::cross_may_wait()?;
         if self.is_over() {
             return Ok(());
         }
         let _aside = threads::step_aside();
-        wait_elsewhere(Location::caller(), &Why::new("job"), &AtJob::new(self))
+        wait_elsewhere(Location::caller(), why, &AtJob::new(self))
     }
 
     /// Waits until it is over, whatever happens. If that is cancelled, says so once.

@@ -516,15 +516,18 @@ fn a_map_that_is_cancelled_at_any_moment_loses_nothing() {
         let mapped = ropewalk::run(|| {
             task::cancel_scope(|scope| {
                 let canceller = scope.canceller();
-                task::spawn(move || {
+                let cancelling = task::spawn(move || {
                     (0..turns).for_each(|_| task::yield_now());
                     canceller.cancel();
                 });
-                task::checkpoint()?;
-                pool.map([1, 2, 3], |number| {
-                    begun.fetch_add(1, Ordering::SeqCst);
-                    number
-                })
+                let mapped = task::checkpoint().and_then(|()| {
+                    pool.map([1, 2, 3], |number| {
+                        begun.fetch_add(1, Ordering::SeqCst);
+                        number
+                    })
+                });
+                task::shield(|| cancelling.join()).unwrap();
+                mapped
             })
         });
         let begun = begun.into_inner();
