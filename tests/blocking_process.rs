@@ -134,7 +134,9 @@ fn where_no_thread_can_be_started_calls_are_made_by_whoever_asks() {
         let here = thread::current().id();
         let initialized = Arc::new(AtomicUsize::new(0));
         let count = initialized.clone();
-        let initializer = move || drop(count.fetch_add(1, Ordering::SeqCst));
+        let initializer = move || {
+            count.fetch_add(1, Ordering::SeqCst);
+        };
         let pool = Pool::builder().threads(2).initializer(initializer).build();
         let everywhere = || {
             for _ in 0..10_000 {

@@ -79,6 +79,7 @@ pub(super) enum Current {
 }
 
 thread_local! {
+    #[allow(clippy::missing_const_for_thread_local, reason = "loom has no such form")]
     static CURRENT: RefCell<Option<Current>> = RefCell::new(None);
 }
 

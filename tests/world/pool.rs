@@ -35,7 +35,7 @@ fn occupy(pool: &Pool) -> mpsc::Sender<()> {
 #[test]
 fn a_map_borrows_and_its_results_stand_in_order() {
     let pool = Pool::new(3);
-    let words = vec![String::from("hemp"), String::from("sisal")];
+    let words = [String::from("hemp"), String::from("sisal")];
     let words: Vec<&str> = words.iter().map(String::as_str).cycle().take(100).collect();
     let lengths: Vec<usize> = words.iter().map(|word| word.len()).collect();
     assert_eq!(pool.map(&words, |word| word.len()).unwrap(), lengths);
@@ -277,7 +277,7 @@ fn jobs_of_a_scope_have_ended_with_it_and_their_values_are_there() {
             numbers.sort();
             numbers.len()
         });
-        s.submit(|| thread::yield_now());
+        s.submit(thread::yield_now);
         job
     });
     assert_eq!(length.try_result().unwrap().unwrap(), 3);
