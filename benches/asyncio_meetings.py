@@ -206,6 +206,24 @@ async def select_waits(count):
     others.close()
 
 
+def nothing():
+    pass
+
+
+async def to_thread():
+    await samples("ns for a round trip", scale(5_000), lambda: asyncio.to_thread(nothing))
+
+
+async def to_thread_at_once():
+    count = scale(4_000)
+
+    async def some():
+        for _ in range(count // 40):
+            await asyncio.to_thread(nothing)
+
+    await samples("ns for a call", 1, lambda: asyncio.gather(*(some() for _ in range(40))), count // 40 * 40)
+
+
 CASES = {
     "lock-alone": lock_alone,
     "lock": lock_held,
@@ -215,6 +233,8 @@ CASES = {
     "throughput": throughput,
     "select-ready": select_ready,
     "select-waits": select_waits,
+    "to-thread": to_thread,
+    "to-thread-at-once": to_thread_at_once,
 }
 
 

@@ -9,9 +9,14 @@ pub(crate) use loom::sync::atomic::{AtomicUsize, Ordering, fence};
 pub(crate) use std::sync::atomic::{AtomicUsize, Ordering, fence};
 
 #[cfg(loom)]
-pub(crate) use loom::sync::{Arc, Mutex, MutexGuard};
+pub(crate) use loom::sync::{Arc, Condvar, Mutex, MutexGuard};
 #[cfg(not(loom))]
-pub(crate) use std::sync::{Arc, Mutex, MutexGuard};
+pub(crate) use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+
+#[cfg(loom)]
+pub(crate) use loom::thread_local;
+#[cfg(not(loom))]
+pub(crate) use std::thread_local;
 
 use std::sync::PoisonError;
 
@@ -34,12 +39,17 @@ impl<T> Lock<T> {
     }
 }
 
+/// Waits until somebody notifies, with the mutex of a [`Lock`] free meanwhile. It may return for no reason.
+pub(crate) fn wait<'a, T>(condvar: &Condvar, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+    condvar.wait(guard).unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Waiting in a thread.
 pub(crate) mod thread {
-    #[cfg(loom)]
-    pub(crate) use loom::thread::{Thread, current, park};
     #[cfg(not(loom))]
     pub(crate) use std::thread::{Thread, current, park, park_timeout};
+    #[cfg(loom)]
+    pub(crate) use token::{Thread, current, park};
 
     /// Starts a thread that nobody joins.
     #[cfg(not(loom))]
@@ -54,9 +64,51 @@ pub(crate) mod thread {
         Ok(())
     }
 
-    /// Loom has no clock: for all that a model knows, the time is over whenever somebody else has run.
+    /// Parking, made of a mutex: loom's own `park` forgets a token when the thread has to wait for a mutex before it parks.
     #[cfg(loom)]
-    pub(crate) fn park_timeout(_timeout: std::time::Duration) {
-        loom::thread::yield_now();
+    mod token {
+        use loom::sync::{Arc, Condvar, Mutex};
+
+        #[derive(Clone)]
+        pub(crate) struct Thread(Arc<(Mutex<bool>, Condvar)>);
+
+        loom::thread_local! {
+            static TOKEN: Thread = Thread(Arc::new((Mutex::new(false), Condvar::new())));
+        }
+
+        pub(crate) fn current() -> Thread {
+            TOKEN.with(Thread::clone)
+        }
+
+        pub(crate) fn park() {
+            let thread = current();
+            let (token, came) = &*thread.0;
+            let mut token = token.lock().unwrap();
+            while !*token {
+                token = came.wait(token).unwrap();
+            }
+            *token = false;
+        }
+
+        impl Thread {
+            pub(crate) fn unpark(&self) {
+                *self.0.0.lock().unwrap() = true;
+                self.0.1.notify_one();
+            }
+
+            pub(crate) fn id(&self) -> loom::thread::ThreadId {
+                loom::thread::current().id()
+            }
+        }
+    }
+
+    /// Loom has no clock: for all that a model knows, the time is over whenever somebody else has run; unless it is so long that no
+    /// model sees its end.
+    #[cfg(loom)]
+    pub(crate) fn park_timeout(timeout: std::time::Duration) {
+        match timeout.as_secs() > 3600 {
+            true => park(),
+            false => loom::thread::yield_now(),
+        }
     }
 }

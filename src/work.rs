@@ -264,7 +264,8 @@ mod stand_in {
         }
 
         fn push(&self, job: J) {
-            self.jobs.lock().push_back(job);
+            let mut jobs = self.jobs.lock();
+            jobs.push_back(job);
             self.len.fetch_add(1, Ordering::Relaxed);
         }
 
@@ -272,7 +273,8 @@ mod stand_in {
             if self.is_empty() {
                 return None;
             }
-            let job = self.jobs.lock().pop_front()?;
+            let mut jobs = self.jobs.lock();
+            let job = jobs.pop_front()?;
             self.len.fetch_sub(1, Ordering::Relaxed);
             Some(job)
         }

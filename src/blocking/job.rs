@@ -1,7 +1,7 @@
 //! A call on another thread: the *job*, the task that waits for it, its *host*, and what they tell each other.
 //!
 //! A host parks until its job is over. Before it has begun the host may take it back. While it runs, it may have its host do something,
-//! with the loop and all, and blocks until that is done.
+//! with the loop and all, and blocks until that is done. (What has no host is in `submitted.rs`.)
 //!
 //! | stage | whose turn it is |
 //! |---|---|
@@ -20,14 +20,15 @@
 use std::cell::RefCell;
 use std::mem;
 use std::panic::{self, AssertUnwindSafe, Location};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use super::threads;
-use crate::error::Cancelled;
+use super::submitted::Submitted;
+use super::threads::{self, Nobody};
+use crate::error::{Cancelled, Reason};
+use crate::primitive::{self, Arc, Condvar, Lock, thread_local};
 use crate::report;
 use crate::scheduler::lowlevel::{self, CrossTicket, CrossWait, Undo, Why};
-use crate::scheduler::{Deposit, wait_elsewhere};
+use crate::scheduler::{Deposit, fork, wait_elsewhere};
 
 /// What a thread is to call.
 pub(super) enum Call<'a> {
@@ -38,13 +39,15 @@ pub(super) enum Call<'a> {
 }
 
 /// A closure whose lifetime nobody knows but who has made it.
-type Erased = Box<dyn FnOnce() + Send>;
+pub(super) type Erased = Box<dyn FnOnce() + Send>;
 
 /// A call on another thread, as both sides see it.
 pub(super) struct Job {
-    state: Mutex<State>,
+    state: Lock<State>,
     /// For the thread that has asked its host.
     answered: Condvar,
+    /// The process whose it is: see [`fork`].
+    generation: usize,
 }
 
 struct State {
@@ -65,12 +68,19 @@ enum Stage {
     Over,
 }
 
-/// What is in a thread's queue.
-pub(super) struct Queued(Arc<Job>);
+/// What is in a thread's queue, of a job with a host.
+pub(super) struct Hosted(Arc<Job>);
+
+/// What a thread does, as the call itself finds it.
+#[derive(Clone)]
+pub(super) enum Current {
+    Hosted(Arc<Job>),
+    Submitted(Arc<Submitted>),
+}
 
 thread_local! {
-    /// The job that this thread does.
-    static CURRENT: RefCell<Option<Arc<Job>>> = const { RefCell::new(None) };
+    #[allow(clippy::missing_const_for_thread_local, reason = "loom has no such form")]
+    static CURRENT: RefCell<Option<Current>> = RefCell::new(None);
 }
 
 /// Extends the life of a closure.
@@ -78,13 +88,13 @@ thread_local! {
 /// # Safety
 ///
 /// It must be called or dropped before anything goes that it borrows.
-unsafe fn erase<'a>(call: Box<dyn FnOnce() + Send + 'a>) -> Erased {
+pub(super) unsafe fn erase<'a>(call: Box<dyn FnOnce() + Send + 'a>) -> Erased {
     // SAFETY: only the lifetime changes, and the caller sees to that.
     unsafe { mem::transmute::<Box<dyn FnOnce() + Send + 'a>, Erased>(call) }
 }
 
 /// Ends the process rather than let a stack unwind that others borrow from.
-struct Bomb;
+pub(super) struct Bomb;
 
 impl Drop for Bomb {
     fn drop(&mut self) {
@@ -102,7 +112,7 @@ impl Drop for Bomb {
 pub(super) fn perform(
     call: Call<'_>,
     why: &Why<'_>,
-    start: impl FnOnce(Queued) -> Result<(), Queued>,
+    start: impl FnOnce(Hosted) -> Result<(), Nobody>,
     leave: impl FnOnce() -> Option<Deposit>,
 ) -> Result<(), Cancelled> {
     let bomb = Bomb;
@@ -115,12 +125,17 @@ pub(super) fn perform(
     };
     let state =
         State { stage: Stage::Queued(call), host: None, cancelled: None, is_abandoned: false, left: None };
-    let job = Arc::new(Job { state: Mutex::new(state), answered: Condvar::new() });
-    if let Err(unwanted) = start(Queued(job.clone())) {
-        // No thread can be had. So it is done here, as it would be without this library.
-        threads::Job::run(unwanted);
-    }
-    let result = job.host(may_abandon, why);
+    let generation = fork::generation();
+    let job = Arc::new(Job { state: Lock::new(state), answered: Condvar::new(), generation });
+    let result = {
+        // On a thread of a pool's: under a runtime that one of its jobs runs.
+        let _aside = threads::step_aside();
+        if start(Hosted(job.clone())) == Err(Nobody) {
+            // So it is done here, as it would be without this library.
+            job.run(None);
+        }
+        job.host(may_abandon, why)
+    };
     mem::forget(bomb);
     match result {
         Ok(()) => Ok(()),
@@ -132,18 +147,13 @@ pub(super) fn perform(
         Err((cancelled, None)) => {
             let left = leave();
             // The job may be over by now. Then this is the last who knows of it, and it goes here.
-            job.lock().left = left;
+            job.state.lock().left = left;
             Err(cancelled)
         }
     }
 }
 
 impl Job {
-    // Nothing of the user's runs under it, and what it guards is whole whenever it is free.
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Waits for the end, and does meanwhile what it is asked for.
     ///
     /// # Errors
@@ -159,7 +169,7 @@ impl Job {
                 false => wait_elsewhere(at, why, &hosting),
                 true => lowlevel::shield(|| wait_elsewhere(at, why, &hosting)),
             };
-            let mut state = self.lock();
+            let mut state = self.state.lock();
             match (&mut state.stage, parked) {
                 (Stage::Over, _) => return Ok(()),
                 (Stage::Asking(call), _) => {
@@ -167,6 +177,8 @@ impl Job {
                     drop(state);
                     // It keeps what it panics with for the thread.
                     call();
+                    // The thread that waits for it is not in that process, and may have had the state locked.
+                    fork::end_if_forked(self.generation);
                     self.answer();
                 }
                 (Stage::Running, Ok(())) => {}
@@ -196,20 +208,59 @@ impl Job {
 
     /// The host has done what it was asked for.
     fn answer(&self) {
-        self.lock().stage = Stage::Running;
+        self.state.lock().stage = Stage::Running;
         self.answered.notify_all();
     }
 
     /// Why the host is cancelled, if it is.
     pub(super) fn cancelled(&self) -> Option<Cancelled> {
-        self.lock().cancelled
+        match self.is_elsewhere() {
+            true => Some(Cancelled::new(Reason::Forked)),
+            false => self.state.lock().cancelled,
+        }
+    }
+
+    /// Whether this is a process that was forked by the call: its host is in the other one.
+    fn is_elsewhere(&self) -> bool {
+        self.generation != fork::generation()
+    }
+
+    /// Calls it, unless it was taken back. From its end on the host may be gone, and all that the call has borrowed.
+    ///
+    /// `known_as`: what the call finds as [`current`].
+    fn run(&self, known_as: Option<Current>) {
+        let mut state = self.state.lock();
+        if !matches!(state.stage, Stage::Queued(_)) {
+            return;
+        }
+        let Stage::Queued(call) = mem::replace(&mut state.stage, Stage::Running) else {
+            unreachable!("it is queued")
+        };
+        drop(state);
+        let before = set_current(known_as);
+        // Whoever has made it keeps what it panics with. This is for the drops of what it has captured.
+        panic::catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(report::discard);
+        // In a process that was forked by the call there is no host, and the jobs that come next are done in the other one.
+        fork::end_if_forked(self.generation);
+        drop(set_current(before));
+        let mut state = self.state.lock();
+        state.stage = Stage::Over;
+        let host = state.host.take();
+        drop(state);
+        if let Some(ticket) = host {
+            ticket.wake();
+        }
     }
 
     /// Has the host call this, and blocks the thread until it has. False if there is no host any more.
     fn ask(&self, call: Box<dyn FnOnce() + Send + '_>) -> bool {
+        if self.is_elsewhere() {
+            return false;
+        }
+        let _aside = threads::step_aside();
         // SAFETY: below, this does not go on before the host has called it; and it cannot unwind in between.
         let call = unsafe { erase(call) };
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.is_abandoned {
             drop(state);
             drop(call);
@@ -223,37 +274,22 @@ impl Job {
         if let Some(ticket) = host {
             ticket.wake();
         }
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         while matches!(state.stage, Stage::Asking(_)) {
-            state = self.answered.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = primitive::wait(&self.answered, state);
         }
         mem::forget(bomb);
         true
     }
 }
 
-impl threads::Job for Queued {
-    fn run(self) {
-        let job = self.0;
-        let mut state = job.lock();
-        let Stage::Queued(call) = mem::replace(&mut state.stage, Stage::Running) else {
-            // It was taken back.
-            state.stage = Stage::Over;
-            return;
-        };
-        drop(state);
-        let before = CURRENT.replace(Some(job.clone()));
-        // Whoever has made it keeps what it panics with. This is for the drops of what it has captured.
-        panic::catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(report::discard);
-        CURRENT.set(before);
-        let mut state = job.lock();
-        state.stage = Stage::Over;
-        let host = state.host.take();
-        drop(state);
-        // From here on the host may be gone, and all that the call has borrowed.
-        if let Some(ticket) = host {
-            ticket.wake();
-        }
+impl Hosted {
+    pub(super) fn run(self) {
+        self.0.run(Some(Current::Hosted(self.0.clone())));
+    }
+
+    pub(super) fn is_wanted(&self) -> bool {
+        matches!(self.0.state.lock().stage, Stage::Queued(_))
     }
 }
 
@@ -264,7 +300,7 @@ struct Hosting<'a> {
 
 impl CrossWait for Hosting<'_> {
     fn register(&self, ticket: CrossTicket) {
-        let mut state = self.job.lock();
+        let mut state = self.job.state.lock();
         match state.stage {
             Stage::Over | Stage::Asking(_) => {
                 drop(state);
@@ -275,18 +311,23 @@ impl CrossWait for Hosting<'_> {
     }
 
     fn is_over(&self) -> bool {
-        self.job.lock().host.is_none()
+        self.job.state.lock().host.is_none()
     }
 
     fn undo(&self) -> Undo {
-        let taken = self.job.lock().host.take();
+        let taken = self.job.state.lock().host.take();
         if taken.is_some() { Undo::Done } else { Undo::Later }
     }
 }
 
 /// The job that this thread does.
-pub(super) fn current() -> Option<Arc<Job>> {
-    CURRENT.with_borrow(Clone::clone)
+pub(super) fn current() -> Option<Current> {
+    // Where thread-locals are gone the thread does none.
+    CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()
+}
+
+pub(super) fn set_current(job: Option<Current>) -> Option<Current> {
+    CURRENT.with(|current| current.replace(job))
 }
 
 /// Has the task that waits for this thread's job call this, and blocks until it has.
@@ -295,21 +336,15 @@ pub(super) fn current() -> Option<Arc<Job>> {
 ///
 /// The task was cancelled, and does not wait any more: the call comes back.
 pub(super) fn ask<T: Send, F: FnOnce() -> T + Send>(job: &Job, call: F) -> Result<thread::Result<T>, F> {
-    let call = Mutex::new(Some(call));
-    let answer = Mutex::new(None);
+    let call = Lock::new(Some(call));
+    let answer = Lock::new(None);
     let asked = job.ask(Box::new(|| {
-        let Some(call) = call.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
+        let Some(call) = call.lock().take() else { return };
         let result = panic::catch_unwind(AssertUnwindSafe(call));
-        *answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+        *answer.lock() = Some(result);
     }));
     match asked {
-        true => {
-            let answer = answer.into_inner().unwrap_or_else(PoisonError::into_inner);
-            Ok(answer.expect("the host has called it"))
-        }
-        false => {
-            let call = call.into_inner().unwrap_or_else(PoisonError::into_inner);
-            Err(call.expect("nobody has called it"))
-        }
+        true => Ok(answer.lock().take().expect("the host has called it")),
+        false => Err(call.lock().take().expect("nobody has called it")),
     }
 }

@@ -24,19 +24,33 @@
 //!
 //! A clock that is [virtual](crate::Clock::Virtual) stands still while a thread does something for a task, as it does while a task runs.
 
+mod handle;
+mod imap;
 mod job;
+mod pool;
+mod scope;
+mod submitted;
+mod thread;
 mod threads;
 
+use std::any::Any;
 use std::fmt;
 use std::panic::{self, AssertUnwindSafe};
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::thread;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::Result as Ended;
 use std::time::Duration;
 
-use self::job::{Call, Queued};
-use self::threads::Threads;
+pub use self::handle::{Job, Joining};
+pub use self::imap::Imap;
+use self::job::{Call, Current, Hosted};
+pub use self::pool::{Builder, Pool};
+pub use self::scope::Scope;
+use self::submitted::Submitted;
+pub use self::thread::{Thread, spawn_thread};
+use self::threads::{Settings, Threads};
 use crate::error::Cancelled;
+use crate::primitive::Arc;
 use crate::scheduler::lowlevel::{self, Why};
 use crate::scheduler::{self, Deposit, fork};
 use crate::sync::{Borrower, Limiter};
@@ -231,9 +245,9 @@ impl Unblock {
         if !is_in_task()? {
             return Ok(call());
         }
-        let (answer, call) = Answer::of(call);
+        let (answer, call) = Answer::of(call, None);
         self.perform(Call::Borrows(Box::new(call)))?;
-        Ok(answer.take())
+        Ok(answer.resume())
     }
 
     /// Runs `call`, and waits for it unless that is cancelled: see [`unblock_or_abandon`].
@@ -253,9 +267,9 @@ impl Unblock {
         if !is_in_task()? {
             return Ok(call());
         }
-        let (answer, call) = Answer::of(call);
+        let (answer, call) = Answer::of(call, None);
         self.perform(Call::Owns(Box::new(call)))?;
-        Ok(answer.take())
+        Ok(answer.resume())
     }
 
     #[track_caller]
@@ -269,9 +283,10 @@ impl Unblock {
             Some(limiter) => Some(limiter.acquire_on_behalf_of(Borrower::new())?.into_owned(limiter)),
             None => None,
         };
-        let start = |job| match self.is_cpu {
-            true => Pools::here().cpu.run(job),
-            false => Pools::here().blocking.run(job),
+        let start = |job| {
+            let pools = Pools::here();
+            let threads = if self.is_cpu { &pools.cpu } else { &pools.blocking };
+            Threads::run(threads, Queued::Hosted(job))
         };
         let leave = || token.take().map(|token| Deposit::new(Box::new(token)));
         match &self.name {
@@ -292,27 +307,60 @@ fn is_in_task() -> Result<bool, Cancelled> {
     Ok(lowlevel::current_id().is_some())
 }
 
-/// Where a thread leaves what a call has given, or its panic.
-struct Answer<T>(Arc<Mutex<Option<thread::Result<T>>>>);
+/// Where a thread leaves what a call has given, or its panic. The call lets go of it before it is over.
+struct Answer<T>(Arc<Place<T>>);
+
+struct Place<T> {
+    answer: Mutex<Option<Ended<T>>>,
+    /// Who is told of a panic that nobody has asked for.
+    unheard: Option<Unheard>,
+}
+
+/// The first panic that nobody has asked for.
+type Unheard = Arc<Mutex<Option<Box<dyn Any + Send>>>>;
+
+impl<T> Place<T> {
+    // Nothing of the user's runs under it.
+    fn lock(&self) -> MutexGuard<'_, Option<Ended<T>>> {
+        self.answer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> Drop for Place<T> {
+    fn drop(&mut self) {
+        let answer = self.lock().take();
+        if let (Some(Err(panicked)), Some(unheard)) = (answer, &self.unheard) {
+            unheard.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(panicked);
+        }
+    }
+}
 
 impl<T: Send> Answer<T> {
     /// A place, and a call that leaves its answer there.
-    fn of(call: impl FnOnce() -> T + Send) -> (Answer<T>, impl FnOnce() + Send) {
-        let place = Arc::new(Mutex::new(None));
+    fn of(call: impl FnOnce() -> T + Send, unheard: Option<Unheard>) -> (Answer<T>, impl FnOnce() + Send) {
+        let place = Arc::new(Place { answer: Mutex::new(None), unheard });
         let answer = Answer(place.clone());
         let call = move || {
             let result = panic::catch_unwind(AssertUnwindSafe(call));
-            *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+            *place.lock() = Some(result);
         };
         (answer, call)
     }
+}
 
+impl<T> Answer<T> {
+    /// What the call has left, if nobody has taken it.
+    fn take(&self) -> Option<Ended<T>> {
+        self.0.lock().take()
+    }
+
+    /// Of a call that is over.
+    ///
     /// # Panics
     ///
     /// With that of the call.
-    fn take(self) -> T {
-        let answer = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        match answer.expect("a job that is over has been called") {
+    fn resume(self) -> T {
+        match self.take().expect("a job that is over has been called") {
             Ok(value) => value,
             Err(panicked) => panic::resume_unwind(panicked),
         }
@@ -367,7 +415,10 @@ pub fn limiter() -> Rc<Limiter> {
 ///
 /// `None` everywhere else.
 pub fn cancelled() -> Option<Cancelled> {
-    job::current()?.cancelled()
+    match job::current()? {
+        Current::Hosted(job) => job.cancelled(),
+        Current::Submitted(job) => job.cancelled(),
+    }
 }
 
 /// As [`cancelled`], for `?`.
@@ -431,7 +482,11 @@ pub fn check_cancelled() -> Result<(), Cancelled> {
 #[doc(alias = "run_coroutine_threadsafe")]
 #[doc(alias = "call_soon_threadsafe")]
 pub fn run_in_task<T: Send>(call: impl FnOnce() -> T + Send) -> Result<T, Abandoned> {
-    let Some(job) = job::current().filter(|_| lowlevel::current_id().is_none()) else { return Ok(call()) };
+    // Under a runtime of its own the call is in a task already.
+    let job = match job::current() {
+        Some(Current::Hosted(job)) if lowlevel::current_id().is_none() => job,
+        _ => return Ok(call()),
+    };
     match job::ask(&job, call) {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(panicked)) => panic::resume_unwind(panicked),
@@ -451,13 +506,32 @@ impl fmt::Display for Abandoned {
 
 impl std::error::Error for Abandoned {}
 
+/// What is in the queue of threads.
+enum Queued {
+    Hosted(Hosted),
+    Submitted(Arc<Submitted>),
+}
+
+impl threads::Job for Queued {
+    fn run(self) {
+        match self {
+            Queued::Hosted(job) => job.run(),
+            Queued::Submitted(job) => Submitted::run(&job),
+        }
+    }
+
+    fn is_wanted(&self) -> bool {
+        match self {
+            Queued::Hosted(job) => job.is_wanted(),
+            Queued::Submitted(job) => job.is_wanted(),
+        }
+    }
+}
+
 /// The threads of this process.
 struct Pools {
-    generation: usize,
     blocking: Arc<Threads<Queued>>,
     cpu: Arc<Threads<Queued>>,
-    /// Those of a process that was forked from this one.
-    next: Box<OnceLock<Pools>>,
 }
 
 /// How many threads there are for other things than loops: see [`statistics`].
@@ -482,28 +556,54 @@ pub fn statistics() -> Statistics {
 }
 
 impl Pools {
-    /// Those of this process: one that was forked has none of the threads, nor knows who had what locked.
     fn here() -> &'static Pools {
-        static FIRST: OnceLock<Pools> = OnceLock::new();
-        fork::watch();
-        let mut pools = &FIRST;
-        loop {
-            let found = pools.get_or_init(Pools::new);
-            if found.generation == fork::generation() {
-                return found;
-            }
-            pools = &found.next;
-        }
+        static POOLS: PerProcess<Pools> = PerProcess::new();
+        POOLS.here(Pools::new)
     }
 
     fn new() -> Pools {
-        let processors = thread::available_parallelism().map_or(1, |count| count.get());
+        let processors = std::thread::available_parallelism().map_or(1, |count| count.get());
+        let threads = |name: &'static str, most| {
+            Arc::new(Threads::new(Settings { name: name.into(), most, patience: PATIENCE }))
+        };
         Pools {
-            generation: fork::generation(),
             // As many as limiters allow.
-            blocking: Arc::new(Threads::new("ropewalk-blocking", usize::MAX, PATIENCE)),
-            cpu: Arc::new(Threads::new("ropewalk-cpu", processors, PATIENCE)),
-            next: Box::default(),
+            blocking: threads("ropewalk-blocking", usize::MAX),
+            cpu: threads("ropewalk-cpu", processors),
+        }
+    }
+}
+
+/// Something that a process has one of. One that was forked makes another: it has none of the threads, nor knows who had what locked.
+///
+/// What processes before it had is kept, and leaked with it.
+pub(crate) struct PerProcess<T: 'static>(OnceLock<Link<T>>);
+
+struct Link<T: 'static> {
+    generation: usize,
+    value: T,
+    next: Box<PerProcess<T>>,
+}
+
+impl<T> PerProcess<T> {
+    pub(crate) const fn new() -> PerProcess<T> {
+        PerProcess(OnceLock::new())
+    }
+
+    /// That of this process.
+    pub(crate) fn here(&'static self, make: impl Fn() -> T) -> &'static T {
+        fork::watch();
+        let mut it = self;
+        loop {
+            let link = it.0.get_or_init(|| Link {
+                generation: fork::generation(),
+                value: make(),
+                next: Box::new(PerProcess::new()),
+            });
+            if link.generation == fork::generation() {
+                return &link.value;
+            }
+            it = &link.next;
         }
     }
 }

@@ -8,6 +8,7 @@
 
 use std::collections::VecDeque;
 use std::error::Error;
+use std::panic::Location;
 use std::time::Duration;
 use std::{fmt, io};
 
@@ -172,10 +173,9 @@ pub fn cross_park(why: &Why<'_>, wait: &impl CrossWait) -> Result<(), Cancelled>
 
 /// As [`cross_park`], for what is done on other threads meanwhile: as long as it lasts a virtual clock stands still, as it does
 /// while a task runs. `at` is where the program waits.
-#[cfg(not(loom))]
 #[track_caller]
 pub(crate) fn wait_elsewhere(
-    at: &'static std::panic::Location<'static>,
+    at: &'static Location<'static>,
     why: &Why<'_>,
     wait: &impl CrossWait,
 ) -> Result<(), Cancelled> {

@@ -38,6 +38,14 @@ unsafe extern "C" fn in_child() {
     here::note_fork();
 }
 
+/// Ends a forked process that goes on where it would touch what belongs to its parent: what was made when the process was of another
+/// [`generation`].
+pub(crate) fn end_if_forked(since: usize) {
+    if since != generation() {
+        fatal();
+    }
+}
+
 /// A forked process has come where the tasks of its parent would go on.
 #[cold]
 pub(super) fn fatal() -> ! {

@@ -32,6 +32,7 @@ struct Loop {
     cancel: Cancel,
     wait: Cell<u64>,
     is_open: Cell<bool>,
+    is_shielded: Cell<bool>,
     /// Tickets that other threads have keys to, each with the number of its wait.
     kept: RefCell<HashMap<u64, (u64, Slot)>>,
     last_key: Cell<u64>,
@@ -55,6 +56,7 @@ pub(crate) fn task<R>(cancel: Cancel, body: impl FnOnce() -> R) -> R {
         cancel,
         wait: Cell::new(0),
         is_open: Cell::new(false),
+        is_shielded: Cell::new(false),
         kept: RefCell::default(),
         last_key: Cell::new(0),
     });
@@ -88,6 +90,9 @@ impl Loop {
 
     /// Whether the wait is to be cancelled now.
     fn is_cancelled(&self) -> bool {
+        if self.is_shielded.get() {
+            return false;
+        }
         if self.cancel == Cancel::AfterALook && self.is_open.get() {
             // As one that slept until a deadline came. It is not enough to load the word that others exchange: loom does not
             // try an exchange before a load if whoever exchanges has loaded in between.
@@ -120,6 +125,39 @@ pub(crate) mod here {
             None => std::ptr::null(),
         }
     }
+
+    /// A runtime, whose clock is not virtual.
+    pub(crate) struct Core;
+
+    impl Core {
+        pub(crate) fn count_elsewhere(&self) {}
+    }
+
+    pub(crate) fn lend_core() -> Option<Core> {
+        super::here().map(|_| Core)
+    }
+}
+
+/// Waits in it are not cancelled.
+pub(crate) fn shield<T>(body: impl FnOnce() -> T) -> T {
+    let here = here().unwrap();
+    let before = here.is_shielded.replace(true);
+    let result = body();
+    here.is_shielded.set(before);
+    result
+}
+
+/// Something that goes when another thread drops it.
+#[allow(dead_code)]
+pub(crate) struct Deposit(pub(crate) Arc<()>);
+
+/// No process is forked in a model.
+pub(crate) mod fork {
+    pub(crate) fn generation() -> usize {
+        0
+    }
+
+    pub(crate) fn end_if_forked(_since: usize) {}
 }
 
 pub(crate) mod record {
@@ -194,6 +232,7 @@ pub(crate) mod park {
 
 pub(crate) mod ticket {
     use std::marker::PhantomData;
+    use std::panic::Location;
     use std::rc::Rc;
     use std::time::Duration;
 
@@ -232,6 +271,15 @@ pub(crate) mod ticket {
     }
 
     pub(crate) fn park<T>(
+        why: &Why<'_>,
+        register: impl FnOnce(Ticket<T>),
+        undo: impl FnOnce() -> Undo,
+    ) -> Result<(), Cancelled> {
+        park_at(Location::caller(), why, register, undo)
+    }
+
+    pub(crate) fn park_at<T>(
+        _at: &'static Location<'static>,
         _why: &Why<'_>,
         register: impl FnOnce(Ticket<T>),
         undo: impl FnOnce() -> Undo,
@@ -423,6 +471,19 @@ pub(crate) mod error {
 
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
     pub struct Cancelled;
+
+    /// As far as what is modelled names them.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub enum Reason {
+        Requested,
+        Forked,
+    }
+
+    impl Cancelled {
+        pub const fn new(_reason: Reason) -> Cancelled {
+            Cancelled
+        }
+    }
 
     impl fmt::Display for Cancelled {
         fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -18,6 +18,18 @@ use loom::thread;
 mod cross;
 mod kernel;
 
+#[path = "../../src/blocking"]
+#[allow(dead_code, unreachable_pub)]
+mod blocking {
+    mod job;
+    mod submitted;
+    mod threads;
+
+    // Here, for it sees what is nobody else's to see.
+    #[path = "../../tests/loom/jobs.rs"]
+    mod jobs;
+}
+
 #[path = "../../src/channel"]
 #[allow(dead_code, missing_docs, unreachable_pub, unused_imports)]
 mod channel {
@@ -50,17 +62,22 @@ mod driver {
     pub(crate) use alarm::Alarm;
 }
 mod error {
-    pub(crate) use crate::kernel::error::Cancelled;
+    pub(crate) use crate::kernel::error::{Cancelled, Reason};
 }
 #[path = "../../src/primitive.rs"]
 mod primitive;
+#[path = "../../src/report.rs"]
+#[allow(dead_code, missing_docs, unreachable_pub)]
+mod report;
 #[path = "../../src/scheduler"]
 #[allow(dead_code, missing_docs, unreachable_pub)]
 mod scheduler {
     pub(crate) mod cross;
     pub(crate) mod door;
 
+    pub(crate) use crate::kernel::{Deposit, fork};
     use crate::kernel::{here, park, record, remote, ticket, why};
+    pub(crate) use cross::wait_elsewhere;
 
     pub(crate) mod lowlevel {
         pub(crate) use super::cross::{
@@ -70,6 +87,7 @@ mod scheduler {
         pub(crate) use super::ticket::{Ticket, Undo};
         pub(crate) use super::why::Why;
         pub(crate) use crate::kernel::arm::{Arm, ByTicket, Register};
+        pub(crate) use crate::kernel::shield;
     }
 }
 #[path = "../../src/sync"]
@@ -77,6 +95,10 @@ mod scheduler {
 mod sync {
     pub mod cross;
 }
+
+#[path = "../../src/work.rs"]
+#[allow(dead_code)]
+mod work;
 
 use driver::Alarm;
 use driver::idle::Idle;

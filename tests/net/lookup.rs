@@ -10,7 +10,7 @@ use std::time::Duration;
 use std::vec;
 
 use ropewalk::net::{self, Addresses, OnThread, TcpListener, TcpStream, ToSocketAddrs};
-use ropewalk::{Cancelled, task, time};
+use ropewalk::{Cancelled, Clock, Runtime, task, time};
 
 use crate::tcp::listen;
 
@@ -244,6 +244,26 @@ fn a_type_of_one_s_own_says_what_it_is() {
         assert_eq!(TcpStream::connect(Secret).unwrap_err().kind(), ErrorKind::PermissionDenied);
         assert_eq!(TcpStream::connect(Service(Vec::new())).unwrap_err().kind(), ErrorKind::InvalidInput);
     });
+}
+
+#[test]
+fn a_virtual_clock_stands_still_until_the_answer_is_there() {
+    let _alone = alone();
+    let gate = Gate::default();
+    let opener = gate.clone();
+    let thread = thread::spawn(move || {
+        while opener.inside() == 0 {
+            thread::yield_now();
+        }
+        opener.open();
+    });
+    Runtime::builder().clock(Clock::Virtual).build().run(|| {
+        let began = time::now();
+        let found = time::timeout(Duration::from_secs(1), || net::lookup_host(OnThread(gate.clone())));
+        assert_eq!(found.unwrap().unwrap(), [address()]);
+        assert_eq!(time::now(), began);
+    });
+    thread.join().unwrap();
 }
 
 #[test]

@@ -2,19 +2,26 @@
 //!
 //! A lookup borrows nothing, so that it can be abandoned: its thread finishes alone, and nobody hears the answer.
 
-mod threads;
-
 use std::error::Error;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::panic;
+use std::time::Duration;
 
-use self::threads::{Find, Job};
 use super::addresses::ToSocketAddrs;
 use super::simulated::World;
-use crate::channel::{RecvError, cross};
-use crate::scheduler::lowlevel::{self, Arm};
+use crate::blocking::{PerProcess, Pool};
+use crate::error::JoinError;
+use crate::scheduler::lowlevel::{self, Why};
+
+/// Lookups at the same time. They do nothing but wait for name servers; so many are more than these are asked at once.
+const MOST: usize = 32;
+
+/// How long a thread waits for more: a burst of connections is over by then, and a thread costs nothing to start beside a lookup.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Finds addresses, and may block the thread.
+pub(super) type Find = Box<dyn FnOnce() -> io::Result<Vec<SocketAddr>> + Send>;
 
 /// The addresses of a host, in the order in which they are to be tried; Python's `getaddrinfo`.
 ///
@@ -36,7 +43,7 @@ use crate::scheduler::lowlevel::{self, Arm};
 /// # Cancellation
 ///
 /// The lookup is abandoned, and its thread ends it alone. So a name server that does not answer has a limit in
-/// [`timeout`](crate::time::timeout). A clock that is [virtual](crate::Clock::Virtual) does not wait for the answer.
+/// [`timeout`](crate::time::timeout). A clock that is [virtual](crate::Clock::Virtual) stands still until the answer is there.
 ///
 /// # Errors
 ///
@@ -73,46 +80,20 @@ pub(super) fn by_name(host: String, port: u16, name: &str) -> io::Result<Vec<Soc
 /// Has a thread find the addresses, and parks until it has.
 #[track_caller]
 pub(super) fn on_thread(find: Find, shown: &str) -> io::Result<Vec<SocketAddr>> {
+    static POOL: PerProcess<Pool> = PerProcess::new();
     lowlevel::cross_may_wait()?;
-    let (sender, answer) = cross::oneshot();
-    threads::run(Job::new(find, sender))?;
-    let answer = match lowlevel::current_id() {
-        Some(_) => lowlevel::wait_as("lookup", &mut Answer { receiving: answer.receiving(), shown })?,
-        None => answer.recv(),
-    };
-    match answer {
-        Ok(Ok(found)) => found,
-        Ok(Err(panicked)) => panic::resume_unwind(panicked),
-        Err(RecvError::Cancelled(cancelled)) => Err(cancelled.into()),
-        Err(RecvError::Closed) => Err(io::Error::other("no thread could be started for a lookup")),
+    if lowlevel::current_id().is_none() {
+        return find();
     }
-}
-
-/// The wait for an answer, which knows what was asked.
-struct Answer<'a, A> {
-    receiving: A,
-    shown: &'a str,
-}
-
-impl<A: Arm> Arm for Answer<'_, A> {
-    type Output = A::Output;
-    type Place = A::Place;
-
-    fn try_now(&mut self) -> Option<A::Output> {
-        self.receiving.try_now()
+    let pool =
+        POOL.here(|| Pool::builder().threads(MOST).name("ropewalk-lookup").idle_time(PATIENCE).build());
+    let job = pool.submit(find);
+    if let Err(cancelled) = job.wait_as(&Why::new("lookup").on(&shown)) {
+        // If a thread is at it, it ends that alone.
+        job.cancel();
+        return Err(cancelled.into());
     }
-
-    fn place(&mut self) -> A::Place {
-        self.receiving.place()
-    }
-
-    fn end(&mut self, place: A::Place) -> Option<A::Output> {
-        self.receiving.end(place)
-    }
-
-    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.shown)
-    }
+    job.join().map_err(JoinError::resume_panic)?
 }
 
 /// Says for which name. What std has no kind for gets one: that there is no such host.
