@@ -106,6 +106,16 @@ pub(crate) fn wait_until_all_wait() -> Result<(), Cancelled> {
     here::need_core().blocked().wait(&lowlevel::Why::new("all others to wait"))
 }
 
+/// Whether a task can go on beside the one that runs.
+pub(crate) fn is_anybody_ready() -> bool {
+    here::lend_core().is_some_and(|core| !core.queue.is_empty())
+}
+
+/// Whether a runtime runs on this thread, in a task or not: then the thread must not block.
+pub(crate) fn runs_here() -> bool {
+    here::lend_core().is_some()
+}
+
 /// A number below `bound`, by the runtime's seed.
 #[track_caller]
 pub(crate) fn random(bound: usize) -> usize {

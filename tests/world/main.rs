@@ -2,3 +2,4 @@
 
 mod blocking;
 mod shards;
+mod shards_stress;
