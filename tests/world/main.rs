@@ -1,5 +1,6 @@
 //! Threads, files, children and signals, with the driver that `ROPEWALK_DRIVER` names.
 
 mod blocking;
+mod examples;
 mod shards;
 mod shards_stress;
