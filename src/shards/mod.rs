@@ -61,6 +61,7 @@
 //! When a shard fails, all are cancelled, and the whole ends when all of their tasks have ended: see [`run`].
 
 mod job;
+mod jobs;
 mod pin;
 mod statistics;
 mod taking;

@@ -1,12 +1,17 @@
 //! Who takes jobs, on each shard: a task that begins the shard's own, and one that looks for others when all its tasks wait.
 
 use std::panic::{self, AssertUnwindSafe};
+use std::time::Duration;
 
 use super::Shard;
 use super::team::Job;
 use crate::scheduler;
 use crate::scheduler::lowlevel::Why;
 use crate::task::{self, Scope};
+
+/// After so long a look at timers and input is due, before the next job. Jobs compute, so that to look after each 64 turns, as the loop does
+/// without being asked, would be late; and to look after each job would cost more than a small one.
+const A_WHILE: Duration = Duration::from_micros(100);
 
 /// Begins the jobs of this shard, one for each turn.
 pub(super) fn take_own<'scope, 'env, 'outer>(
@@ -17,7 +22,7 @@ pub(super) fn take_own<'scope, 'env, 'outer>(
         match next_own(shard) {
             Some(job) => {
                 begin(shard, scope, job);
-                task::yield_now();
+                take_turns();
             }
             None if shard.added.wait(&Why::new("jobs of its own")).is_err() => return,
             None => {}
@@ -25,11 +30,20 @@ pub(super) fn take_own<'scope, 'env, 'outer>(
     }
 }
 
+/// Lets the others go on, and timers and input too when it is time for them.
+fn take_turns() {
+    task::yield_now();
+    if scheduler::time_since_look() > A_WHILE {
+        // Timers are looked at when nobody is ready, or after some turns. If all is cancelled, that is known at the next wait too.
+        let _ = scheduler::wait_for_look();
+    }
+}
+
 /// A job that no other shard is asked for. Those that were added here and those that others have sent take turns, so that neither can keep
 /// the other from beginning.
 fn next_own<'outer>(shard: &Shard<'_, 'outer>) -> Option<Job<'outer>> {
-    let added_here = || shard.team.take_own(&shard.local);
-    let sent_here = || shard.team.take_addressed(shard.index());
+    let added_here = || shard.team.jobs.take_own(&shard.local);
+    let sent_here = || shard.team.jobs.take_addressed(shard.index());
     if shard.sent_is_next.replace(!shard.sent_is_next.get()) {
         sent_here().or_else(added_here)
     } else {
@@ -44,17 +58,17 @@ pub(super) fn steal<'scope, 'env, 'outer>(
 ) {
     let team = shard.team;
     let mut was_called = false;
-    while !team.is_closed() {
+    while !team.jobs.is_closed() {
         // Who slept until it was called has nothing else to do. What its tasks wait for has been looked at just before.
         let is_idle = was_called && !scheduler::is_anybody_ready();
         if was_called && !is_idle {
-            team.pass_on(&shard.local);
+            team.jobs.pass_on(&shard.local);
         }
         was_called = false;
         if !is_idle && scheduler::wait_until_all_wait().is_err() {
             break;
         }
-        let stolen = || team.steal(&shard.local).inspect(|_| team.counters(shard.index()).stolen());
+        let stolen = || team.jobs.steal(&shard.local).inspect(|_| team.counters(shard.index()).stolen());
         match next_own(shard).or_else(stolen) {
             Some(job) => {
                 begin(shard, scope, job);
@@ -62,7 +76,7 @@ pub(super) fn steal<'scope, 'env, 'outer>(
             }
             None => {
                 team.counters(shard.index()).rested();
-                if team.wait(&shard.local, &Why::new("jobs")).is_err() {
+                if team.jobs.wait(&shard.local, &Why::new("jobs")).is_err() {
                     break;
                 }
                 was_called = true;

@@ -1,28 +1,26 @@
 //! What the shards of a run share: the jobs, and how the whole ends.
 //!
-//! Invariants:
-//! - `pending` counts bodies and jobs that are not over. Only they can add jobs; so once it is zero it stays so, and the work is closed.
-//! - After the whole was stopped no job is left lying. Whoever has stopped it drops those that it finds; whoever adds one after that
-//!   finds it stopped, and drops what is there. One that a shard takes meanwhile is dropped there, for it is cancelled before it begins.
+//! Invariant: after the whole was stopped no job is left lying. Whoever has stopped it drops those that it finds; whoever adds one after that
+//! finds it stopped, and drops what is there. One that a shard takes meanwhile is dropped there, for it is cancelled before it begins.
 
 use std::any::Any;
-use std::collections::VecDeque;
 use std::panic::{self, AssertUnwindSafe, Location};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::Shard;
 use super::job::ShardJob;
+use super::jobs::Jobs;
 use super::statistics::{Counters, ShardStatistics};
 use crate::channel::Closed;
 use crate::channel::cross::oneshot;
-use crate::error::{Cancelled, Reason};
+use crate::error::Reason;
 use crate::report;
 use crate::scheduler;
 use crate::scheduler::Canceller;
-use crate::scheduler::lowlevel::{self, Remote, WaitList, Why};
-use crate::work::{Local, Work};
+use crate::scheduler::lowlevel::{self, Remote, WaitList};
+use crate::work::Local;
 
 /// A closure that has not begun, and where it was added.
 pub(super) struct Job<'env> {
@@ -36,13 +34,8 @@ type Call<'env> = Box<dyn for<'team> FnOnce(&Shard<'team, 'env>) + Send + 'env>;
 type Payload = Box<dyn Any + Send>;
 
 pub(super) struct Team<'env> {
-    work: Work<Job<'env>>,
-    /// Jobs for one shard and no other.
-    addressed: Vec<Mutex<VecDeque<Job<'env>>>>,
+    pub(super) jobs: Jobs<Job<'env>>,
     counters: Vec<Counters>,
-    pending: AtomicUsize,
-    /// Whether `stopped` says why.
-    is_stopped: AtomicBool,
     members: Mutex<Members>,
     panic: Mutex<Option<Payload>>,
     ended: AtomicUsize,
@@ -69,13 +62,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl<'env> Team<'env> {
     /// For so many shards, each of which has a queue.
     pub(super) fn new(count: usize) -> (Team<'env>, Vec<Local<Job<'env>>>) {
-        let (work, locals) = Work::new(count);
+        let (jobs, locals) = Jobs::new(count);
         let team = Team {
-            work,
-            addressed: (0..count).map(|_| Mutex::default()).collect(),
+            jobs,
             counters: (0..count).map(|_| Counters::default()).collect(),
-            pending: AtomicUsize::new(count),
-            is_stopped: AtomicBool::new(false),
             members: Mutex::new(Members { remotes: (0..count).map(|_| None).collect(), stopped: None }),
             panic: Mutex::new(None),
             ended: AtomicUsize::new(0),
@@ -114,15 +104,15 @@ impl<'env> Team<'env> {
     }
 
     pub(super) fn add(&self, local: &Local<Job<'env>>, job: Job<'env>) {
-        self.pending.fetch_add(1, Ordering::Relaxed);
-        self.work.add_to(local, job);
-        self.drop_if_stopped();
+        if !self.jobs.add(local, job) {
+            self.drop_jobs();
+        }
     }
 
     pub(super) fn add_for(&self, index: usize, job: Job<'env>) {
-        self.pending.fetch_add(1, Ordering::Relaxed);
-        lock(&self.addressed[index]).push_back(job);
-        self.drop_if_stopped();
+        if !self.jobs.add_for(index, job) {
+            return self.drop_jobs();
+        }
         // One that has not registered yet looks when it has.
         let remote = lock(&self.members).remotes[index].clone();
         let wake = || {
@@ -133,37 +123,6 @@ impl<'env> Team<'env> {
         };
         // One that is gone is gone because the whole was stopped.
         let _ = remote.map(|remote| remote.post(wake));
-    }
-
-    /// A job for that shard alone.
-    pub(super) fn take_addressed(&self, index: usize) -> Option<Job<'env>> {
-        lock(&self.addressed[index]).pop_front()
-    }
-
-    /// A job that this shard has added.
-    pub(super) fn take_own(&self, local: &Local<Job<'env>>) -> Option<Job<'env>> {
-        self.work.take_own(local)
-    }
-
-    /// A job that another shard has added.
-    pub(super) fn steal(&self, local: &Local<Job<'env>>) -> Option<Job<'env>> {
-        self.work.take_beside(local)
-    }
-
-    /// Parks until there may be jobs.
-    #[track_caller]
-    pub(super) fn wait(&self, local: &Local<Job<'env>>, why: &Why<'_>) -> Result<(), Cancelled> {
-        self.work.wait(local, why)
-    }
-
-    /// Whether there are no jobs any more, and will be none.
-    pub(super) fn is_closed(&self) -> bool {
-        self.work.is_closed()
-    }
-
-    /// Where this shard was called and is busy itself: has another one look, if there are jobs.
-    pub(super) fn pass_on(&self, local: &Local<Job<'env>>) {
-        self.work.pass_on(local);
     }
 
     /// When this is dropped, a body or a job is over.
@@ -201,11 +160,9 @@ impl<'env> Team<'env> {
     pub(super) fn stop(&self, reason: Reason) {
         let (members, reason) = {
             let mut members = lock(&self.members);
-            let reason = *members.stopped.get_or_insert(reason);
-            self.is_stopped.store(true, Ordering::SeqCst);
-            (members.remotes.clone(), reason)
+            (members.remotes.clone(), *members.stopped.get_or_insert(reason))
         };
-        self.work.close();
+        self.jobs.stop();
         let cancel = move || {
             if let Some(member) = scheduler::extension::<Member>() {
                 member.canceller.cancel_for(reason);
@@ -217,7 +174,7 @@ impl<'env> Team<'env> {
             // One that is gone needs no cancelling.
             let _ = member.post(cancel);
         }
-        self.drop_if_stopped();
+        self.drop_jobs();
     }
 
     /// Why all is cancelled, if it is.
@@ -225,14 +182,8 @@ impl<'env> Team<'env> {
         lock(&self.members).stopped
     }
 
-    fn drop_if_stopped(&self) {
-        // Whoever adds a job does so before this, and whoever stops the whole says so before: one of them at least sees the other, for
-        // both the queues and the mutexes around them order what is done before with what is looked at behind.
-        if !self.is_stopped.load(Ordering::SeqCst) {
-            return;
-        }
-        let addressed = || self.addressed.iter().find_map(|jobs| lock(jobs).pop_front());
-        while let Some(job) = self.work.take().or_else(addressed) {
+    fn drop_jobs(&self) {
+        while let Some(job) = self.jobs.clear_one() {
             let over = self.over();
             let dropped = panic::catch_unwind(AssertUnwindSafe(|| drop(job)));
             dropped.unwrap_or_else(report::discard);
@@ -278,9 +229,7 @@ pub(super) struct Over<'team, 'env> {
 
 impl Drop for Over<'_, '_> {
     fn drop(&mut self) {
-        if self.team.pending.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.team.work.close();
-        }
+        self.team.jobs.end();
     }
 }
 

@@ -17,6 +17,7 @@ use loom::thread;
 
 mod cross;
 mod kernel;
+mod shards;
 
 #[path = "../../src/channel"]
 #[allow(dead_code, missing_docs, unreachable_pub, unused_imports)]
@@ -72,6 +73,13 @@ mod scheduler {
         pub(crate) use crate::kernel::arm::{Arm, ByTicket, Register};
     }
 }
+#[path = "../../src/shards/jobs.rs"]
+#[allow(dead_code)]
+mod jobs;
+#[path = "../../src/work.rs"]
+#[allow(dead_code)]
+mod work;
+
 #[path = "../../src/sync"]
 #[allow(dead_code, missing_docs, unreachable_pub)]
 mod sync {

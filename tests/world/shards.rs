@@ -526,6 +526,35 @@ fn jobs_that_never_end_starve_neither_timers_nor_input_nor_the_body() {
 }
 
 #[test]
+fn between_jobs_that_compute_timers_have_their_turn() {
+    let millisecond = Duration::from_millis(1);
+    shards::run(1, |shard| {
+        let (ended, at_tick) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(None)));
+        task::spawn({
+            let (ended, at_tick) = (ended.clone(), at_tick.clone());
+            move || {
+                time::sleep(millisecond).unwrap();
+                at_tick.set(Some(ended.get()));
+            }
+        });
+        let jobs: Vec<_> = (0..50)
+            .map(|_| {
+                shard.spawn(move |_| {
+                    let began = Instant::now();
+                    while began.elapsed() < millisecond {}
+                })
+            })
+            .collect();
+        for job in jobs {
+            job.join().unwrap();
+            ended.set(ended.get() + 1);
+        }
+        // It was due after the first one.
+        assert!(at_tick.get().is_some_and(|ended| ended < 10), "{at_tick:?}");
+    });
+}
+
+#[test]
 fn a_job_is_one_of_several_things_to_wait_for() {
     shards::run(2, |shard| {
         if shard.index() > 0 {
