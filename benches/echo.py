@@ -14,11 +14,15 @@ Pinned with taskset: server and client share one core, the last that this proces
 the same for all, is part of the requests per second; the CPU time is the server's alone. For latency the client
 has a core for itself, where there are two, and spins there: one that sleeps would be woken late, and say that the answer was.
 
+With `--cores N` the whole is there N times: the server has N threads and N cores, and as many clients share them, each with its part of the
+connections. So the requests per second beside those of `--cores 1` say what the further cores bring, to the server and to what the
+system does for it. Only for echo and accept, and for those that have more threads than one.
+
 Not counted: the kernel's memory for sockets, which is the same for all; and what the system does for the network outside of
 the server's threads.
 
 Usage: python3 echo.py [--test] [--rounds N] [--seconds S] [--buffer BYTES] [--rate PER_SECOND] [--idle CONNECTIONS]
-                       [--server-core N] [--client-core N] [--only WORD]... [echo|accept|latency|idle]...
+                       [--cores N] [--server-core N] [--client-core N] [--only WORD]... [echo|accept|latency|idle]...
 
 `--test` asks the servers in Rust everything once, very shortly, and fails if one of them does.
 """
@@ -33,7 +37,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -60,17 +64,19 @@ class Contender:
     driver: str = ""
     # Whether it has to have an io_uring; None if nobody minds.
     ring: bool | None = None
+    # What it is called with several threads; empty if it has only one.
+    of_many: str = ""
 
 
 CONTENDERS = [
-    Contender(REFERENCE, ["bare"]),
+    Contender(REFERENCE, ["bare"], of_many=REFERENCE),
     Contender("epoll, bare loop, one buffer for all", ["bare-one-buffer"]),
-    Contender("ropewalk, epoll", ["ropewalk"], driver="epoll", ring=False),
-    Contender("ropewalk, io_uring", ["ropewalk"], driver="uring", ring=True),
-    Contender("tokio, LocalRuntime", ["tokio"]),
+    Contender("ropewalk, epoll", ["ropewalk"], driver="epoll", ring=False, of_many="ropewalk shards, epoll"),
+    Contender("ropewalk, io_uring", ["ropewalk"], driver="uring", ring=True, of_many="ropewalk shards, io_uring"),
+    Contender("tokio, LocalRuntime", ["tokio"], of_many="tokio, multi-thread"),
     Contender("smol, LocalExecutor", ["smol"]),
     Contender("monoio (io_uring)", ["monoio"], ring=True),
-    Contender("may, one worker", ["may"]),
+    Contender("may, one worker", ["may"], of_many="may"),
     Contender("asyncio streams, uvloop", ["uvloop"], module="uvloop"),
     Contender("gevent StreamServer", ["gevent"], module="gevent"),
 ]
@@ -203,6 +209,10 @@ class Bench:
         """Who takes part."""
         words = self.options.only
         for contender in CONTENDERS:
+            if self.options.cores > 1:
+                if not contender.of_many:
+                    continue
+                contender = replace(contender, name=contender.of_many)
             if contender.module and contender.module not in self.modules:
                 continue
             if contender.ring and not self.has_io_uring:
@@ -240,12 +250,14 @@ class Bench:
         buffer = case.buffer or self.options.buffer
         if buffer:
             program.append(str(buffer))
+        if self.options.cores > 1:
+            program += ["--threads", str(self.options.cores)]
         environment = dict(os.environ, RUST_BACKTRACE="0")
         if contender.driver:
             environment["ROPEWALK_DRIVER"] = contender.driver
         with tempfile.TemporaryFile("w+") as complaint:
             server = subprocess.Popen(
-                ["taskset", "-c", str(self.options.server_core), *program],
+                ["taskset", "-c", self.server_cores(), *program],
                 env=environment,
                 stdout=subprocess.PIPE,
                 stderr=complaint,
@@ -281,6 +293,8 @@ class Bench:
         patience = PATIENCE_WHEN_TESTING if self.options.test else PATIENCE
         if case.client[0] == "idle":
             figures = self.ask_idle(client, server, patience)
+        elif self.options.cores > 1:
+            figures = self.ask_by_many(case, port, server, patience)
         else:
             try:
                 done = subprocess.run(
@@ -295,6 +309,46 @@ class Bench:
         if contender.ring is not None and has_ring(server.pid) != contender.ring:
             raise Failed("it has no io_uring" if contender.ring else "it has an io_uring")
         return figures
+
+    def on_cores(self):
+        """For titles."""
+        return f", cores: {self.options.cores}" if self.options.cores > 1 else ""
+
+    def server_cores(self):
+        """For taskset."""
+        if self.options.cores == 1:
+            return str(self.options.server_core)
+        return ",".join(str(core) for core in sorted(os.sched_getaffinity(0))[-self.options.cores :])
+
+    def ask_by_many(self, case, port, server, patience):
+        """A client for each core, on all of them; what they found together."""
+        place = case.client.index("--connections") + 1
+        share = max(1, int(case.client[place]) // self.options.cores)
+        client = [
+            *["taskset", "-c", self.server_cores(), str(self.target / "release" / "echo_client")],
+            *[*case.client[:place], str(share), *case.client[place + 1 :]],
+            *["--port", port, "--pid", str(server.pid), "--seconds", str(self.options.seconds)],
+        ]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        processes = [subprocess.Popen(client, **pipes) for _ in range(self.options.cores)]
+        found = []
+        try:
+            for process in processes:
+                try:
+                    output, complaint = process.communicate(timeout=self.options.seconds + patience)
+                except subprocess.TimeoutExpired:
+                    raise Failed("it hung") from None
+                if process.returncode != 0:
+                    raise Failed(complaint.strip() or "a client died")
+                found.append(figures_of(output))
+        finally:
+            for process in processes:
+                process.kill()
+                process.wait()
+        # Each has seen all of the server's CPU time, and its own requests.
+        rate = sum(figures["per second"] for figures in found)
+        seen = statistics.mean(figures["CPU ns"] * figures["per second"] for figures in found)
+        return {"per second": rate, "CPU ns": seen / rate}
 
     def ask_idle(self, client, server, patience):
         before = [status_bytes(server.pid, name) for name in ("VmRSS", "VmPTE")]
@@ -369,9 +423,9 @@ def echo(bench):
     outcomes = bench.hold(cases)
     if not bench.options.test:
         cpu = [(case.name, case.name, "CPU ns", 1e-3) for case in cases]
-        print_table("echo: µs of the server's CPU for a request", outcomes, cpu)
+        print_table(f"echo{bench.on_cores()}: µs of the server's CPU for a request", outcomes, cpu)
         rate = [(case.name, case.name, "per second", 1e-3) for case in cases]
-        print_table("echo: thousands of requests a second", outcomes, rate)
+        print_table(f"echo{bench.on_cores()}: thousands of requests a second", outcomes, rate)
     return outcomes
 
 
@@ -384,7 +438,7 @@ def accept(bench):
             ("µs of the server's CPU for a connection", case.name, "CPU ns", 1e-3),
             ("thousands of connections a second", case.name, "per second", 1e-3),
         ]
-        print_table("accept, echo 64 B, close; 64 at a time", outcomes, columns)
+        print_table(f"accept, echo 64 B, close; 64 at a time{bench.on_cores()}", outcomes, columns)
     return outcomes
 
 
@@ -444,10 +498,17 @@ def parse():
     parser.add_argument("--buffer", type=int, help="of each connection, instead of 16 KiB and a little")
     parser.add_argument("--rate", type=int, default=20_000)
     parser.add_argument("--idle", type=int, default=100_000)
+    parser.add_argument("--cores", type=int, default=1, help="of the server, which has as many threads, and of its clients")
     parser.add_argument("--server-core", type=int, default=cores[-1])
     parser.add_argument("--client-core", type=int, default=cores[-2] if len(cores) > 1 else cores[-1])
     parser.add_argument("--only", action="append", default=[], help="contenders whose name contains this")
     options = parser.parse_args()
+    if options.cores > 1:
+        options.modes = options.modes or ["echo", "accept"]
+        if options.cores > len(cores):
+            parser.error(f"this process may use {len(cores)} cores")
+        if set(options.modes) - {"echo", "accept"}:
+            parser.error("with several cores there are echo and accept")
     if options.test:
         options.rounds, options.seconds = 1, 0.05
     return options

@@ -120,6 +120,9 @@ mod documents {
     #[doc = include_str!("../docs/sync.md")]
     mod sync {}
 
+    #[doc = include_str!("../docs/shards.md")]
+    mod shards {}
+
     #[doc = include_str!("../docs/unsafe.md")]
     mod unsafe_code {}
 }

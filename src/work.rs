@@ -10,7 +10,9 @@
 //! Invariant: for each job that is added while somebody stands in the line, somebody is taken out of it and looks for jobs after that. So, if
 //! whoever is called nobody for starts somebody, there are at no moment more jobs than there are who will look.
 //!
-//! Who is called last has waited the shortest: its caches are warm, and the others can tell that they are not needed.
+//! Who is called first has waited the shortest: its caches are warm, and the others can tell that they are not needed. A task may stand in
+//! the line while others of its scheduler run, which may take long: one whose scheduler sleeps is called before it. Where none sleeps all
+//! are called, for nobody knows who has time first.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -22,7 +24,9 @@ use crossbeam_deque::{Injector, Steal, Stealer, Worker};
 pub(crate) use self::stand_in::{Injector, Steal, Stealer, Worker};
 use crate::error::Cancelled;
 use crate::primitive::{AtomicUsize, Lock, Ordering, fence};
-use crate::scheduler::lowlevel::{self, CrossError, CrossLine, CrossTicket, CrossWait, Undo, Why};
+use crate::scheduler::lowlevel::{
+    self, CrossError, CrossLine, CrossTicket, CrossWait, CrossWaiter, Undo, Why,
+};
 
 /// Jobs of type `J`, and those who wait for them.
 pub(crate) struct Work<J> {
@@ -130,6 +134,13 @@ impl<J> Work<J> {
         !self.jobs.is_empty() || self.locals.iter().any(|local| !local.is_empty())
     }
 
+    /// For whoever was called and cannot take jobs now: calls somebody else, if there are any.
+    pub(crate) fn pass_on(&self, local: &Local<J>) {
+        if self.has_jobs() {
+            self.call(Some(local.index));
+        }
+    }
+
     /// Calls somebody to look for jobs, but not that one. False if nobody else is idle.
     fn call(&self, but: Option<usize>) -> bool {
         // The job is where it belongs; now for the sleepers. Whoever is not seen here stands in the line later than this, and sees the job.
@@ -137,16 +148,26 @@ impl<J> Work<J> {
         if self.idle.load(Ordering::Relaxed) == 0 {
             return false;
         }
-        let called = {
-            let mut line = self.line.lock();
-            let last = line.waiting.iter().rposition(|waiter| but.is_none() || waiter.offer != but);
-            let called = last.and_then(|last| line.waiting.remove_at(last));
-            self.idle.store(line.waiting.len(), Ordering::Relaxed);
-            called
-        };
-        let Some(waiter) = called else { return false };
-        waiter.ticket.wake();
-        true
+        let mut called_any = false;
+        while let Some((called, slept)) = self.call_one(but) {
+            called.wake();
+            called_any = true;
+            if slept {
+                break;
+            }
+        }
+        called_any
+    }
+
+    /// Takes somebody out of the line, and says whether its thread has nothing else to do.
+    fn call_one(&self, but: Option<usize>) -> Option<(CrossTicket, bool)> {
+        let mut line = self.line.lock();
+        let may_go = |waiter: &CrossWaiter<Option<usize>>| but.is_none() || waiter.offer != but;
+        let sleeper = line.waiting.iter().rposition(|waiter| may_go(waiter) && waiter.ticket.is_asleep());
+        let place = sleeper.or_else(|| line.waiting.iter().rposition(may_go))?;
+        let called = line.waiting.remove_at(place)?;
+        self.idle.store(line.waiting.len(), Ordering::Relaxed);
+        Some((called.ticket, sleeper.is_some()))
     }
 
     /// Waits until somebody calls: a task parks, a thread blocks. It returns at once where there is a job already.

@@ -237,8 +237,9 @@ fn an_alarm_is_rung_once_for_each_sleep_and_for_nobody_awake() {
     assert_eq!(bell.rings(), 0);
     assert_eq!(door.take().collect::<Vec<_>>(), [2, 3, 4]);
 
-    assert!(door.fall_asleep());
+    assert!(door.fall_asleep() && door.is_asleep());
     door.wake_up();
+    assert!(!door.is_asleep());
     door.push(5).unwrap();
     assert_eq!(bell.rings(), 0, "it woke up by itself");
     assert_eq!(door.close().collect::<Vec<_>>(), [5]);

@@ -79,7 +79,12 @@ impl<'a> CancelScope<'a> {
 impl Canceller {
     /// Cancels the scope, if it is still open. Says whether this did anything.
     pub fn cancel(&self) -> bool {
-        self.0.cancel()
+        self.cancel_for(Reason::Requested)
+    }
+
+    /// As [`cancel`](Canceller::cancel), for that reason.
+    pub(crate) fn cancel_for(&self, reason: Reason) -> bool {
+        self.0.cancel(reason)
     }
 }
 

@@ -111,6 +111,14 @@ impl CrossTicket {
         }
     }
 
+    /// Whether whoever waits has nothing else to do, as far as can be told from here: a thread, or a task of a runtime that sleeps.
+    pub(crate) fn is_asleep(&self) -> bool {
+        match &self.0 {
+            Whose::Task(ticket, _) => ticket.is_asleep(),
+            Whose::Thread(_) => true,
+        }
+    }
+
     /// Whether both are of one task, which waits for several things.
     pub fn is_of_same_task(&self, other: &CrossTicket) -> bool {
         match (&self.0, &other.0) {

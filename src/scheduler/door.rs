@@ -183,6 +183,11 @@ impl<M, A: Alarm> Door<M, A> {
         self.detach(CLOSED)
     }
 
+    /// Whether the loop waits for the alarm. That may be over right after, and orders nothing.
+    pub(crate) fn is_asleep(&self) -> bool {
+        self.head.load(Ordering::Relaxed) == ASLEEP
+    }
+
     /// Whether the loop is gone. What it did before that is seen by this thread.
     pub(crate) fn is_closed(&self) -> bool {
         self.head.load(Ordering::Acquire) == CLOSED

@@ -69,9 +69,9 @@ impl WayIn {
         !self.0.get().is_null()
     }
 
-    pub(super) fn cancel(&self) -> bool {
+    pub(super) fn cancel(&self, reason: Reason) -> bool {
         // SAFETY: the pointer is null from before the frame is closed.
-        unsafe { self.0.get().as_ref() }.is_some_and(|frame| frame.cancel(Reason::Requested))
+        unsafe { self.0.get().as_ref() }.is_some_and(|frame| frame.cancel(reason))
     }
 }
 

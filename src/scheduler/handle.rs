@@ -39,6 +39,8 @@ pub(crate) struct Options {
     pub(crate) eager: bool,
     /// If there is no stack for it, that concerns nobody else: the hook is told, and not the scope.
     pub(crate) contained: bool,
+    /// Where it was spawned, if not by the caller.
+    pub(crate) spawned: Option<&'static Location<'static>>,
 }
 
 impl Options {
@@ -113,7 +115,8 @@ pub(crate) unsafe fn spawn_on<T>(
 ) -> Handle<T> {
     // SAFETY: a scheduler outlives the code that runs under it, and there is a frame of it.
     let core = unsafe { &*here::core() };
-    let birth = birth(&mut options, Location::caller(), frame.barren().is_none());
+    let spawned = options.spawned.unwrap_or(Location::caller());
+    let birth = birth(&mut options, spawned, frame.barren().is_none());
     if let Some(reason) = frame.barren() {
         // It could not be waited for: it hangs on the trunk, never runs, and is over when this returns.
         let task = core.stillborn(birth, closure, Cancelled::new(reason));

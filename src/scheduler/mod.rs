@@ -120,6 +120,28 @@ pub(crate) fn wait_until_all_wait() -> Result<(), Cancelled> {
     here::need_core().blocked().wait(&lowlevel::Why::new("all others to wait"))
 }
 
+/// Whether a task can go on beside the one that runs.
+pub(crate) fn is_anybody_ready() -> bool {
+    here::lend_core().is_some_and(|core| !core.queue.is_empty())
+}
+
+/// For how long the loop has not looked at timers, and for input. Zero outside of `run`.
+pub(crate) fn time_since_look() -> Duration {
+    let since = |core: &core::Core| core.clock().now().saturating_sub(core.seen());
+    Duration::from_nanos(here::lend_core().map_or(0, since))
+}
+
+/// Parks the running task until the loop has looked at timers, and for input.
+#[track_caller]
+pub(crate) fn wait_for_look() -> Result<(), Cancelled> {
+    alarm::sleep_until(here::need_core().seen())
+}
+
+/// Whether a runtime runs on this thread, in a task or not: then the thread must not block.
+pub(crate) fn runs_here() -> bool {
+    here::lend_core().is_some()
+}
+
 /// A number below `bound`, by the runtime's seed.
 #[track_caller]
 pub(crate) fn random(bound: usize) -> usize {

@@ -399,6 +399,11 @@ impl<T> RemoteTicket<T> {
         here::lend_core().is_some_and(|core| Arc::ptr_eq(core.gate(), &self.remote.gate))
     }
 
+    /// Whether the runtime of the wait sleeps. It may wake up right after.
+    pub(super) fn is_asleep(&self) -> bool {
+        self.remote.gate.door.is_asleep()
+    }
+
     /// Whether both are of waits under the same runtime.
     pub(super) fn is_beside(&self, other: &RemoteTicket<T>) -> bool {
         Arc::ptr_eq(&self.remote.gate, &other.remote.gate)

@@ -60,6 +60,8 @@
 //!
 //! When a shard fails, all are cancelled, and the whole ends when all of their tasks have ended: see [`run`].
 
+mod job;
+mod jobs;
 mod pin;
 mod statistics;
 mod taking;
@@ -71,10 +73,12 @@ use std::panic::{self, AssertUnwindSafe};
 use std::rc::Rc;
 use std::thread;
 
+pub use self::job::{Joining, ShardJob};
 pub use self::statistics::ShardStatistics;
-pub use self::team::ShardJob;
 use self::team::Team;
-use crate::scheduler::lowlevel::{self, WaitList};
+use crate::error::Reason;
+use crate::scheduler;
+use crate::scheduler::lowlevel::WaitList;
 use crate::scheduler::{Builder, Runtime};
 use crate::task;
 use crate::work::Local;
@@ -143,7 +147,7 @@ impl<'a> Shards<'a> {
     ///
     /// # Panics
     ///
-    /// None.
+    /// Without any.
     #[track_caller]
     pub fn new(count: usize) -> Shards<'a> {
         assert!(count > 0, "there is at least one shard");
@@ -194,7 +198,7 @@ impl<'a> Shards<'a> {
         body: impl Fn(&Shard<'_, 'env>) -> Result<T, E> + Sync,
     ) -> Result<Vec<T>, E> {
         assert!(
-            lowlevel::current_id().is_none(),
+            !scheduler::runs_here(),
             "this would block the thread, and all its tasks: call shards::run by way of blocking::unblock"
         );
         let (team, locals) = Team::new(self.count);
@@ -203,30 +207,28 @@ impl<'a> Shards<'a> {
             let start = |local: Local<_>| {
                 let index = local.index();
                 let core = self.is_pinned.then(|| pin::one_of(cores, index)).flatten();
-                let started = thread::Builder::new().name(format!("ropewalk-shard-{index}")).spawn_scoped(
-                    s,
-                    move || {
-                        if let Some(core) = core {
-                            pin::to(core);
-                        }
-                        let settings =
-                            (self.runtime)(index, Runtime::builder().name(format!("shard {index}")));
-                        run_shard(team, local, &settings.build(), body)
-                    },
-                );
-                // Whoever is there already must not wait for one that never comes.
+                let begin = move || {
+                    if let Some(core) = core {
+                        pin::to(core);
+                    }
+                    let settings = (self.runtime)(index, Runtime::builder().name(format!("shard {index}")));
+                    run_shard(team, local, &settings.build(), body)
+                };
+                // What panics outside of a body: the runtime could not begin, or there was no stack. The others must not wait for this one.
+                let begin = move || {
+                    panic::catch_unwind(AssertUnwindSafe(begin)).unwrap_or_else(|payload| {
+                        team.fail(payload);
+                        None
+                    })
+                };
+                let started =
+                    thread::Builder::new().name(format!("ropewalk-shard-{index}")).spawn_scoped(s, begin);
                 started
                     .map_err(|error| team.fail(Box::new(format!("shard {index} has no thread: {error}"))))
                     .ok()
             };
             let threads: Vec<_> = locals.into_iter().map(start).collect();
-            let join = |thread: thread::ScopedJoinHandle<'_, _>| {
-                // What a thread panics with outside of its body: the runtime could not begin.
-                thread.join().unwrap_or_else(|payload| {
-                    team.fail(payload);
-                    None
-                })
-            };
+            let join = |thread: thread::ScopedJoinHandle<'_, _>| thread.join().ok().flatten();
             threads.into_iter().map(|thread| thread.and_then(join)).collect()
         });
         if let Some(payload) = team.take_panic() {
@@ -264,6 +266,8 @@ pub struct Shard<'team, 'env> {
     /// Jobs were added to this shard's queue.
     added: Rc<WaitList>,
     is_done: Cell<bool>,
+    /// Whether a job that another shard has sent has its turn, and not one of its own.
+    sent_is_next: Cell<bool>,
 }
 
 /// Runs one shard; what its body has returned, and the how manieth that was. `None` if it panicked.
@@ -273,8 +277,14 @@ fn run_shard<'env, T, E>(
     runtime: &Runtime,
     body: &(impl Fn(&Shard<'_, 'env>) -> Result<T, E> + Sync),
 ) -> Option<(Result<T, E>, usize)> {
-    let body_is_over = team.body();
-    let shard = Shard { team, local, added: Rc::new(WaitList::new()), is_done: Cell::new(false) };
+    let body_is_over = team.over();
+    let shard = Shard {
+        team,
+        local,
+        added: Rc::new(WaitList::new()),
+        is_done: Cell::new(false),
+        sent_is_next: Cell::new(false),
+    };
     let run = move || {
         task::cancel_scope(|scope| {
             let _registered = team.register(shard.index(), scope.canceller(), shard.added.clone());
@@ -286,7 +296,7 @@ fn run_shard<'env, T, E>(
                     Ok(result) => {
                         let order = team.next_order();
                         if result.is_err() {
-                            team.stop();
+                            team.stop(Reason::Sibling);
                         }
                         Some((result, order))
                     }
@@ -355,7 +365,7 @@ impl<'team, 'env> Shard<'team, 'env> {
 
     /// Cancels all shards: each finishes what cannot be cancelled, and [`run`] returns what the bodies return.
     pub fn stop(&self) {
-        self.team.stop();
+        self.team.stop(Reason::Requested);
     }
 
     /// What each shard has done so far.

@@ -12,7 +12,7 @@ pub struct ShardStatistics {
     pub spawned: u64,
     /// Jobs that it has begun.
     pub begun: u64,
-    /// Those among them that it took from another shard.
+    /// Jobs that it took from another shard, to begin them.
     pub stolen: u64,
     /// Jobs that have ended on it.
     pub finished: u64,
@@ -70,11 +70,12 @@ impl Counters {
         self.spawned.count();
     }
 
-    pub(super) fn begun(&self, was_stolen: bool) {
+    pub(super) fn begun(&self) {
         self.begun.count();
-        if was_stolen {
-            self.stolen.count();
-        }
+    }
+
+    pub(super) fn stolen(&self) {
+        self.stolen.count();
     }
 
     pub(super) fn finished(&self) {

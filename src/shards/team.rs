@@ -1,46 +1,51 @@
 //! What the shards of a run share: the jobs, and how the whole ends.
 //!
-//! Invariants:
-//! - `pending` counts bodies and jobs that are not over. Only they can add jobs; so once it is zero it stays so, and the work is closed.
-//! - After the whole was stopped nobody takes jobs. Whoever has stopped it drops those that it finds; whoever adds one after that
-//!   finds it stopped, and drops what is there.
+//! Invariant: after the whole was stopped no job is left lying. Whoever has stopped it drops those that it finds; whoever adds one after that
+//! finds it stopped, and drops what is there. One that a shard takes meanwhile is dropped there, for it is cancelled before it begins.
 
 use std::any::Any;
-use std::cell::Cell;
-use std::collections::VecDeque;
-use std::fmt;
-use std::panic::{self, AssertUnwindSafe};
+use std::panic::{self, AssertUnwindSafe, Location};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread;
 
 use super::Shard;
+use super::job::ShardJob;
+use super::jobs::Jobs;
 use super::statistics::{Counters, ShardStatistics};
+use crate::channel::Closed;
 use crate::channel::cross::oneshot;
-use crate::channel::{Closed, RecvError, TryRecvError};
-use crate::error::{Cancelled, JoinError, Panic, Reason};
+use crate::error::Reason;
 use crate::report;
 use crate::scheduler;
 use crate::scheduler::Canceller;
-use crate::scheduler::lowlevel::{self, Remote, WaitList, Why};
-use crate::work::{Local, Work};
+use crate::scheduler::lowlevel::{self, Remote, WaitList};
+use crate::work::Local;
 
-/// A closure that has not begun, and the shard that it is to run on.
-pub(super) type Job<'env> = Box<dyn for<'team> FnOnce(&Shard<'team, 'env>) + Send + 'env>;
+/// A closure that has not begun, and where it was added.
+pub(super) struct Job<'env> {
+    pub(super) call: Call<'env>,
+    pub(super) spawned: &'static Location<'static>,
+}
+
+/// It is given the shard that it runs on.
+type Call<'env> = Box<dyn for<'team> FnOnce(&Shard<'team, 'env>) + Send + 'env>;
 
 type Payload = Box<dyn Any + Send>;
 
 pub(super) struct Team<'env> {
-    work: Work<Job<'env>>,
-    /// Jobs for one shard and no other.
-    addressed: Vec<Mutex<VecDeque<Job<'env>>>>,
+    pub(super) jobs: Jobs<Job<'env>>,
     counters: Vec<Counters>,
-    pending: AtomicUsize,
-    is_stopped: AtomicBool,
-    members: Mutex<Vec<Option<Remote>>>,
+    members: Mutex<Members>,
     panic: Mutex<Option<Payload>>,
     ended: AtomicUsize,
+}
+
+/// Who can be told that all is cancelled.
+struct Members {
+    remotes: Vec<Option<Remote>>,
+    /// Why; the first reason wins.
+    stopped: Option<Reason>,
 }
 
 /// What others find of a shard on its own thread, when they have something run there.
@@ -57,14 +62,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl<'env> Team<'env> {
     /// For so many shards, each of which has a queue.
     pub(super) fn new(count: usize) -> (Team<'env>, Vec<Local<Job<'env>>>) {
-        let (work, locals) = Work::new(count);
+        let (jobs, locals) = Jobs::new(count);
         let team = Team {
-            work,
-            addressed: (0..count).map(|_| Mutex::default()).collect(),
+            jobs,
             counters: (0..count).map(|_| Counters::default()).collect(),
-            pending: AtomicUsize::new(count),
-            is_stopped: AtomicBool::new(false),
-            members: Mutex::new((0..count).map(|_| None).collect()),
+            members: Mutex::new(Members { remotes: (0..count).map(|_| None).collect(), stopped: None }),
             panic: Mutex::new(None),
             ended: AtomicUsize::new(0),
         };
@@ -78,33 +80,41 @@ impl<'env> Team<'env> {
     // Jobs.
 
     /// A job that leaves its result with a handle.
+    #[track_caller]
     pub(super) fn job<T: Send + 'env>(
         &self,
         call: impl FnOnce(&Shard<'_, 'env>) -> T + Send + 'env,
     ) -> (Job<'env>, ShardJob<'_, 'env, T>) {
         let (sender, receiver) = oneshot();
-        let job = move |shard: &Shard<'_, 'env>| {
+        let call = move |shard: &Shard<'_, 'env>| {
+            let counters = shard.team.counters(shard.index());
+            counters.begun();
             let result = panic::catch_unwind(AssertUnwindSafe(|| call(shard)));
-            if let Err(Closed(Err(payload))) = sender.send(result) {
+            // Whoever has the result finds it counted.
+            counters.finished();
+            match sender.send(result) {
+                Ok(()) => {}
                 // Nobody will ask.
-                shard.team.fail(payload);
+                Err(Closed(Ok(value))) => drop(value),
+                Err(Closed(Err(payload))) => shard.team.fail(payload),
             }
         };
-        (Box::new(job), ShardJob { team: self, receiver, is_taken: Cell::new(false) })
+        let job = Job { call: Box::new(call), spawned: Location::caller() };
+        (job, ShardJob::new(self, receiver))
     }
 
     pub(super) fn add(&self, local: &Local<Job<'env>>, job: Job<'env>) {
-        self.pending.fetch_add(1, Ordering::Relaxed);
-        self.work.add_to(local, job);
-        self.drop_if_stopped();
+        if !self.jobs.add(local, job) {
+            self.drop_jobs();
+        }
     }
 
     pub(super) fn add_for(&self, index: usize, job: Job<'env>) {
-        self.pending.fetch_add(1, Ordering::Relaxed);
-        lock(&self.addressed[index]).push_back(job);
-        self.drop_if_stopped();
+        if !self.jobs.add_for(index, job) {
+            return self.drop_jobs();
+        }
         // One that has not registered yet looks when it has.
-        let remote = lock(&self.members)[index].clone();
+        let remote = lock(&self.members).remotes[index].clone();
         let wake = || {
             if let Some(member) = scheduler::extension::<Member>() {
                 // If it does not wait, it is about to look.
@@ -115,36 +125,9 @@ impl<'env> Team<'env> {
         let _ = remote.map(|remote| remote.post(wake));
     }
 
-    pub(super) fn take_own(&self, local: &Local<Job<'env>>) -> Option<Job<'env>> {
-        let addressed = lock(&self.addressed[local.index()]).pop_front();
-        addressed.or_else(|| self.work.take_own(local))
-    }
-
-    /// A job, and whether it is another shard's.
-    pub(super) fn steal(&self, local: &Local<Job<'env>>) -> Option<(Job<'env>, bool)> {
-        let own = self.take_own(local).map(|job| (job, false));
-        own.or_else(|| Some((self.work.take_beside(local)?, true)))
-    }
-
-    /// Parks until there may be jobs.
-    #[track_caller]
-    pub(super) fn wait(&self, local: &Local<Job<'env>>, why: &Why<'_>) -> Result<(), Cancelled> {
-        self.work.wait(local, why)
-    }
-
-    /// Whether there are no jobs any more, and will be none.
-    pub(super) fn is_closed(&self) -> bool {
-        self.work.is_closed()
-    }
-
-    /// When this is dropped, a job is over that was begun on that shard.
-    pub(super) fn over(&self, index: usize) -> Over<'_, 'env> {
-        Over { team: self, index: Some(index) }
-    }
-
-    /// When this is dropped, a body is over.
-    pub(super) fn body(&self) -> Over<'_, 'env> {
-        Over { team: self, index: None }
+    /// When this is dropped, a body or a job is over.
+    pub(super) fn over(&self) -> Over<'_, 'env> {
+        Over { team: self }
     }
 
     // The end.
@@ -166,7 +149,7 @@ impl<'env> Team<'env> {
         };
         drop(panic);
         further.into_iter().for_each(report::discard);
-        self.stop();
+        self.stop(Reason::Sibling);
     }
 
     pub(super) fn take_panic(&self) -> Option<Payload> {
@@ -174,36 +157,37 @@ impl<'env> Team<'env> {
     }
 
     /// Cancels all shards, and drops the jobs that nobody has begun.
-    pub(super) fn stop(&self) {
-        let members: Vec<Remote> = {
-            let members = lock(&self.members);
-            self.is_stopped.store(true, Ordering::SeqCst);
-            members.iter().flatten().cloned().collect()
+    pub(super) fn stop(&self, reason: Reason) {
+        let (members, reason) = {
+            let mut members = lock(&self.members);
+            (members.remotes.clone(), *members.stopped.get_or_insert(reason))
         };
-        self.work.close();
-        let cancel = || {
+        self.jobs.stop();
+        let cancel = move || {
             if let Some(member) = scheduler::extension::<Member>() {
-                member.canceller.cancel();
+                member.canceller.cancel_for(reason);
             }
         };
         // This shard at once: the next wait fails.
         cancel();
-        for member in members {
+        for member in members.into_iter().flatten() {
             // One that is gone needs no cancelling.
             let _ = member.post(cancel);
         }
-        self.drop_if_stopped();
+        self.drop_jobs();
     }
 
-    fn drop_if_stopped(&self) {
-        if !self.is_stopped.load(Ordering::SeqCst) {
-            return;
-        }
-        let addressed = || self.addressed.iter().find_map(|jobs| lock(jobs).pop_front());
-        while let Some(job) = self.work.take().or_else(addressed) {
+    /// Why all is cancelled, if it is.
+    pub(super) fn stopped(&self) -> Option<Reason> {
+        lock(&self.members).stopped
+    }
+
+    fn drop_jobs(&self) {
+        while let Some(job) = self.jobs.clear_one() {
+            let over = self.over();
             let dropped = panic::catch_unwind(AssertUnwindSafe(|| drop(job)));
             dropped.unwrap_or_else(report::discard);
-            drop(Over { team: self, index: None });
+            drop(over);
         }
     }
 
@@ -216,12 +200,13 @@ impl<'env> Team<'env> {
     ) -> Registered<'_, 'env> {
         let member = Member { canceller: canceller.clone(), added };
         scheduler::set_extension(Some(Rc::new(member)));
-        let mut members = lock(&self.members);
-        members[index] = Some(lowlevel::remote());
-        let is_stopped = self.is_stopped.load(Ordering::SeqCst);
-        drop(members);
-        if is_stopped {
-            canceller.cancel();
+        let stopped = {
+            let mut members = lock(&self.members);
+            members.remotes[index] = Some(lowlevel::remote());
+            members.stopped
+        };
+        if let Some(reason) = stopped {
+            canceller.cancel_for(reason);
         }
         Registered { team: self, index }
     }
@@ -240,18 +225,11 @@ impl<'env> Team<'env> {
 /// A body or a job, which is over when this is dropped.
 pub(super) struct Over<'team, 'env> {
     team: &'team Team<'env>,
-    /// Of the shard that the job was begun on.
-    index: Option<usize>,
 }
 
 impl Drop for Over<'_, '_> {
     fn drop(&mut self) {
-        if let Some(index) = self.index {
-            self.team.counters(index).finished();
-        }
-        if self.team.pending.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.team.work.close();
-        }
+        self.team.jobs.end();
     }
 }
 
@@ -263,77 +241,7 @@ pub(super) struct Registered<'team, 'env> {
 
 impl Drop for Registered<'_, '_> {
     fn drop(&mut self) {
-        let remote = lock(&self.team.members)[self.index].take();
+        let remote = lock(&self.team.members).remotes[self.index].take();
         drop(remote);
-    }
-}
-
-/// A job that was added to the [shards](super::run), as whoever has added it sees it.
-#[must_use = "a job that nobody joins ends the whole if it panics"]
-pub struct ShardJob<'team, 'env, T> {
-    team: &'team Team<'env>,
-    receiver: oneshot::Receiver<thread::Result<T>>,
-    is_taken: Cell<bool>,
-}
-
-impl<T> ShardJob<'_, '_, T> {
-    /// Parks until the job has ended, wherever it runs, and takes its result.
-    ///
-    /// # Cancellation
-    ///
-    /// The job goes on, and can be waited for again.
-    ///
-    /// # Errors
-    ///
-    /// It panicked; it never ran, because all was cancelled; its result was taken already; the wait was cancelled.
-    #[track_caller]
-    pub fn join(&self) -> Result<T, JoinError> {
-        match self.receiver.recv() {
-            Ok(result) => self.taken(result),
-            Err(RecvError::Cancelled(cancelled)) => Err(JoinError::Cancelled(cancelled)),
-            Err(RecvError::Closed) => Err(self.nothing()),
-        }
-    }
-
-    /// The result, if the job has ended.
-    ///
-    /// # Errors
-    ///
-    /// As for [`join`](ShardJob::join).
-    pub fn try_join(&self) -> Option<Result<T, JoinError>> {
-        match self.receiver.try_recv() {
-            Ok(result) => Some(self.taken(result)),
-            Err(TryRecvError::Empty) => None,
-            Err(TryRecvError::Closed) => Some(Err(self.nothing())),
-        }
-    }
-
-    fn taken(&self, result: thread::Result<T>) -> Result<T, JoinError> {
-        self.is_taken.set(true);
-        result.map_err(|payload| JoinError::Panicked(Panic::new(payload)))
-    }
-
-    fn nothing(&self) -> JoinError {
-        if self.is_taken.get() {
-            JoinError::Taken
-        } else {
-            JoinError::NeverRan(Cancelled::new(Reason::Sibling))
-        }
-    }
-}
-
-impl<T> Drop for ShardJob<'_, '_, T> {
-    fn drop(&mut self) {
-        // From here on the job keeps what it cannot send.
-        self.receiver.close();
-        if let Ok(Err(payload)) = self.receiver.try_recv() {
-            self.team.fail(payload);
-        }
-    }
-}
-
-impl<T> fmt::Debug for ShardJob<'_, '_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ShardJob").finish_non_exhaustive()
     }
 }

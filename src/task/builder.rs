@@ -98,6 +98,12 @@ impl Builder {
     }
 
     fn options(self) -> Options {
-        Options { name: self.name, shape: self.shape, eager: self.eager, contained: self.contained }
+        Options {
+            name: self.name,
+            shape: self.shape,
+            eager: self.eager,
+            contained: self.contained,
+            spawned: None,
+        }
     }
 }

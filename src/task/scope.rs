@@ -176,6 +176,15 @@ impl<'scope> Scope<'scope, '_> {
         unsafe { self.frames.spawn(false, options, move || Ok(task())) }
     }
 
+    /// As [`spawn`](Scope::spawn), for somebody else, who stands at `spawned`.
+    pub(crate) fn spawn_from<T: 'scope>(
+        &'scope self,
+        spawned: &'static Location<'static>,
+        task: impl FnOnce() -> T + 'scope,
+    ) -> ScopedJoinHandle<'scope, T> {
+        self.spawn_with(Options { spawned: Some(spawned), ..Options::default() }, task)
+    }
+
     /// Starts a *service*: a task for the others to use, which is cancelled when they all have ended.
     ///
     /// A log writer, a connection pool, a ticker. Neither a failure nor a cancellation of the scope reaches it before the

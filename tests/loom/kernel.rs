@@ -199,6 +199,10 @@ pub(crate) mod remote {
             Arc::ptr_eq(&self.gate, &other.gate)
         }
 
+        pub(crate) fn is_asleep(&self) -> bool {
+            self.gate.is_asleep()
+        }
+
         pub(crate) fn wake(mut self, _value: T) -> Result<(), u64> {
             let key = self.key.take().unwrap();
             match super::here().filter(|here| Arc::ptr_eq(&here.gate, &self.gate)) {

@@ -17,6 +17,7 @@ use loom::thread;
 
 mod cross;
 mod kernel;
+mod shards;
 
 #[path = "../../src/blocking"]
 #[allow(dead_code, unreachable_pub)]
@@ -90,6 +91,13 @@ mod scheduler {
         pub(crate) use crate::kernel::shield;
     }
 }
+#[path = "../../src/shards/jobs.rs"]
+#[allow(dead_code)]
+mod jobs;
+#[path = "../../src/work.rs"]
+#[allow(dead_code)]
+mod work;
+
 #[path = "../../src/sync"]
 #[allow(dead_code, missing_docs, unreachable_pub)]
 mod sync {

@@ -3,10 +3,12 @@
 mod blocking;
 mod blocking_stress;
 mod child;
+mod examples;
 mod guests;
 mod pool;
 mod process;
 mod process_examples;
 mod shards;
+mod shards_stress;
 mod signals;
 mod stdio;

@@ -7,6 +7,7 @@
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
+use std::thread;
 
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
@@ -32,22 +33,32 @@ enum Next {
     Close,
 }
 
-/// A buffer for each connection, as a server needs that waits for the rest of something.
-pub(crate) fn serve_with_buffers(buffer_bytes: usize) -> io::Result<()> {
-    serve(buffer_bytes, || Some(vec![0; buffer_bytes].into_boxed_slice()))
+/// A buffer for each connection, as a server needs that waits for the rest of something. A loop on each of so many threads.
+pub(crate) fn serve_with_buffers(threads: usize, buffer_bytes: usize) -> io::Result<()> {
+    let buffer = || Some(vec![0; buffer_bytes].into_boxed_slice());
+    let listeners = crate::listeners(threads)?;
+    thread::scope(|s| {
+        let serving =
+            listeners.into_iter().map(|listener| s.spawn(move || serve(listener, buffer_bytes, buffer)));
+        let serving: Vec<_> = serving.collect();
+        serving.into_iter().try_for_each(|thread| thread.join().expect("it does not panic"))
+    })
 }
 
 /// One buffer for all: it stays in the processor's cache.
 pub(crate) fn serve_with_one_buffer(buffer_bytes: usize) -> io::Result<()> {
-    serve(buffer_bytes, || None)
+    let listener = crate::listeners(1)?.remove(0);
+    serve(listener, buffer_bytes, || None)
 }
 
-fn serve(buffer_bytes: usize, buffer: impl Fn() -> Option<Box<[u8]>>) -> io::Result<()> {
-    let listener = TcpListener::bind(crate::ADDRESS)?;
+fn serve(
+    listener: TcpListener,
+    buffer_bytes: usize,
+    buffer: impl Fn() -> Option<Box<[u8]>>,
+) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let poll = epoll::create(CreateFlags::CLOEXEC)?;
     epoll::add(&poll, &listener, EventData::new_u64(LISTENER), EventFlags::IN | EventFlags::ET)?;
-    crate::announce(&listener)?;
     let mut common = vec![0; buffer_bytes];
     let mut connections: Vec<Option<Connection>> = Vec::new();
     let mut free: Vec<usize> = Vec::new();

@@ -1,13 +1,13 @@
-//! `may` with one worker: a coroutine for each connection, all on one thread.
+//! `may`: a coroutine for each connection, on as many workers as it is told.
 
 use std::io::{self, Read, Write};
 
 use may::coroutine;
 use may::net::{TcpListener, TcpStream};
 
-pub(crate) fn serve(buffer_bytes: usize) -> io::Result<()> {
+pub(crate) fn serve(workers: usize, buffer_bytes: usize) -> io::Result<()> {
     // Where the process may run is for whoever starts it to say.
-    may::config().set_workers(1).set_worker_pin(false);
+    may::config().set_workers(workers).set_worker_pin(false);
     // SAFETY: no body here needs more than the default stack, nor keeps a reference to a thread-local over a switch.
     let accepting = unsafe { coroutine::spawn(move || accept(buffer_bytes)) };
     accepting.join().expect("it does not panic")
