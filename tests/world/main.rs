@@ -1,4 +1,5 @@
 //! Threads, files, children and signals, with the driver that `ROPEWALK_DRIVER` names.
 
 mod blocking;
+mod examples;
 mod shards;
