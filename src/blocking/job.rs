@@ -27,7 +27,7 @@ use super::threads;
 use crate::error::Cancelled;
 use crate::report;
 use crate::scheduler::lowlevel::{self, CrossTicket, CrossWait, Undo, Why};
-use crate::scheduler::{Deposit, wait_elsewhere};
+use crate::scheduler::{Deposit, fork, wait_elsewhere};
 
 /// What a thread is to call.
 pub(super) enum Call<'a> {
@@ -45,6 +45,8 @@ pub(super) struct Job {
     state: Mutex<State>,
     /// For the thread that has asked its host.
     answered: Condvar,
+    /// The process whose it is.
+    generation: usize,
 }
 
 struct State {
@@ -115,7 +117,8 @@ pub(super) fn perform(
     };
     let state =
         State { stage: Stage::Queued(call), host: None, cancelled: None, is_abandoned: false, left: None };
-    let job = Arc::new(Job { state: Mutex::new(state), answered: Condvar::new() });
+    let generation = fork::generation();
+    let job = Arc::new(Job { state: Mutex::new(state), answered: Condvar::new(), generation });
     if let Err(unwanted) = start(Queued(job.clone())) {
         // No thread can be had. So it is done here, as it would be without this library.
         threads::Job::run(unwanted);
@@ -142,6 +145,11 @@ impl Job {
     // Nothing of the user's runs under it, and what it guards is whole whenever it is free.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether its host is in another process: this one was forked while the job ran.
+    fn is_elsewhere(&self) -> bool {
+        self.generation != fork::generation()
     }
 
     /// Waits for the end, and does meanwhile what it is asked for.
@@ -207,6 +215,9 @@ impl Job {
 
     /// Has the host call this, and blocks the thread until it has. False if there is no host any more.
     fn ask(&self, call: Box<dyn FnOnce() + Send + '_>) -> bool {
+        if self.is_elsewhere() {
+            return false;
+        }
         // SAFETY: below, this does not go on before the host has called it; and it cannot unwind in between.
         let call = unsafe { erase(call) };
         let mut state = self.lock();
@@ -245,6 +256,10 @@ impl threads::Job for Queued {
         let before = CURRENT.replace(Some(job.clone()));
         // Whoever has made it keeps what it panics with. This is for the drops of what it has captured.
         panic::catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(report::discard);
+        if job.is_elsewhere() {
+            // What comes next is the parent's: an answer for its task, and its other jobs.
+            fork::fatal();
+        }
         CURRENT.set(before);
         let mut state = job.lock();
         state.stage = Stage::Over;

@@ -30,15 +30,16 @@ mod threads;
 use std::fmt;
 use std::panic::{self, AssertUnwindSafe};
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use self::job::{Call, Queued};
 use self::threads::Threads;
 use crate::error::Cancelled;
+use crate::scheduler::fork::PerProcess;
 use crate::scheduler::lowlevel::{self, Why};
-use crate::scheduler::{self, Deposit, fork};
+use crate::scheduler::{self, Deposit};
 use crate::sync::{Borrower, Limiter};
 
 /// Calls that block at the same time, of one runtime, unless its [`limiter`] says otherwise: as many as trio has.
@@ -453,11 +454,8 @@ impl std::error::Error for Abandoned {}
 
 /// The threads of this process.
 struct Pools {
-    generation: usize,
     blocking: Arc<Threads<Queued>>,
     cpu: Arc<Threads<Queued>>,
-    /// Those of a process that was forked from this one.
-    next: Box<OnceLock<Pools>>,
 }
 
 /// How many threads there are for other things than loops: see [`statistics`].
@@ -482,28 +480,17 @@ pub fn statistics() -> Statistics {
 }
 
 impl Pools {
-    /// Those of this process: one that was forked has none of the threads, nor knows who had what locked.
     fn here() -> &'static Pools {
-        static FIRST: OnceLock<Pools> = OnceLock::new();
-        fork::watch();
-        let mut pools = &FIRST;
-        loop {
-            let found = pools.get_or_init(Pools::new);
-            if found.generation == fork::generation() {
-                return found;
-            }
-            pools = &found.next;
-        }
+        static POOLS: PerProcess<Pools> = PerProcess::new();
+        POOLS.get(Pools::new)
     }
 
     fn new() -> Pools {
         let processors = thread::available_parallelism().map_or(1, |count| count.get());
         Pools {
-            generation: fork::generation(),
             // As many as limiters allow.
             blocking: Arc::new(Threads::new("ropewalk-blocking", usize::MAX, PATIENCE)),
             cpu: Arc::new(Threads::new("ropewalk-cpu", processors, PATIENCE)),
-            next: Box::default(),
         }
     }
 }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::branch::Branch;
 use super::core::{Core, Target};
+use super::fork;
 use super::frame::Frame;
 use super::here;
 use super::place::AtTime;
@@ -28,6 +29,8 @@ impl Core {
     /// Runs tasks until `done`.
     pub(super) fn run_until(&self, done: impl Fn() -> bool) {
         while !done() {
+            // A report of a deadlock asks the program why tasks wait.
+            fork::end_child();
             for _ in 0..BATCH {
                 if self.queue.is_empty() {
                     break;

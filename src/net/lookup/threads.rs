@@ -14,6 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::channel::cross::oneshot::Sender;
+use crate::scheduler::fork::PerProcess;
 
 /// Lookups at the same time. They do nothing but wait for name servers; so many are more than these are asked at once.
 const MOST: usize = 32;
@@ -33,11 +34,13 @@ pub(super) struct Job {
     answer: Sender<Found>,
 }
 
+#[derive(Default)]
 struct Pool {
     state: Mutex<State>,
     work: Condvar,
 }
 
+#[derive(Default)]
 struct State {
     jobs: VecDeque<Job>,
     threads: usize,
@@ -45,8 +48,7 @@ struct State {
     idle: usize,
 }
 
-static POOL: Pool =
-    Pool { state: Mutex::new(State { jobs: VecDeque::new(), threads: 0, idle: 0 }), work: Condvar::new() };
+static POOL: PerProcess<Pool> = PerProcess::new();
 
 impl Job {
     pub(super) fn new(find: Find, answer: Sender<Found>) -> Job {
@@ -70,11 +72,12 @@ impl Job {
 ///
 /// There is no thread, and none can be started.
 pub(super) fn run(job: Job) -> io::Result<()> {
-    let mut state = POOL.lock();
+    let pool = POOL.get(Pool::default);
+    let mut state = pool.lock();
     state.jobs.push_back(job);
     if state.idle >= state.jobs.len() {
         drop(state);
-        POOL.work.notify_one();
+        pool.work.notify_one();
         return Ok(());
     }
     if state.threads == MOST {
@@ -82,9 +85,9 @@ pub(super) fn run(job: Job) -> io::Result<()> {
     }
     state.threads += 1;
     drop(state);
-    let started = thread::Builder::new().name("ropewalk-lookup".to_owned()).spawn(|| POOL.work());
+    let started = thread::Builder::new().name("ropewalk-lookup".to_owned()).spawn(|| pool.work());
     let Err(error) = started else { return Ok(()) };
-    let mut state = POOL.lock();
+    let mut state = pool.lock();
     state.threads -= 1;
     if state.threads > 0 {
         // Those that are there will come to it.
