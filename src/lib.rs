@@ -113,6 +113,12 @@ mod documents {
     #[doc = include_str!("../docs/sync.md")]
     mod sync {}
 
+    #[doc = include_str!("../docs/world.md")]
+    mod world {}
+
+    #[doc = include_str!("../docs/forks.md")]
+    mod forks {}
+
     #[doc = include_str!("../docs/unsafe.md")]
     mod unsafe_code {}
 }

@@ -18,7 +18,6 @@ use std::thread;
 
 use super::branch::{Branch, Kind};
 use super::core::{Core, Target};
-use super::fork;
 use super::here;
 use super::hot::{Cancel, Outcome};
 use super::park;
@@ -279,7 +278,6 @@ impl Frame {
     pub(crate) fn wait_for_tasks(&self, at: &'static Location<'static>) {
         while self.has_tasks() {
             debug_assert!(!self.owner.is_null(), "no task hangs on a frame that nobody can wait in");
-            fork::end_child();
             let count = Count(&self.branch.count);
             let why = Why::new("scope").on(&count);
             // SAFETY: a frame is only closed by its owner, whose code this is.

@@ -3,3 +3,4 @@
 mod blocking;
 mod examples;
 mod shards;
+mod tutorials;
