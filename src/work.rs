@@ -244,8 +244,7 @@ impl<J> CrossWait for InLine<'_, J> {
 mod stand_in {
     use std::collections::VecDeque;
 
-    use loom::sync::atomic::{AtomicUsize, Ordering};
-    use loom::sync::{Arc, Mutex};
+    use crate::primitive::{Arc, AtomicUsize, Lock, Ordering};
 
     pub(crate) enum Steal<J> {
         Success(J),
@@ -256,16 +255,16 @@ mod stand_in {
 
     struct Queue<J> {
         len: AtomicUsize,
-        jobs: Mutex<VecDeque<J>>,
+        jobs: Lock<VecDeque<J>>,
     }
 
     impl<J> Queue<J> {
         fn new() -> Queue<J> {
-            Queue { len: AtomicUsize::new(0), jobs: Mutex::new(VecDeque::new()) }
+            Queue { len: AtomicUsize::new(0), jobs: Lock::new(VecDeque::new()) }
         }
 
         fn push(&self, job: J) {
-            self.jobs.lock().unwrap().push_back(job);
+            self.jobs.lock().push_back(job);
             self.len.fetch_add(1, Ordering::Relaxed);
         }
 
@@ -273,7 +272,7 @@ mod stand_in {
             if self.is_empty() {
                 return None;
             }
-            let job = self.jobs.lock().unwrap().pop_front()?;
+            let job = self.jobs.lock().pop_front()?;
             self.len.fetch_sub(1, Ordering::Relaxed);
             Some(job)
         }
