@@ -658,6 +658,23 @@ fn a_process_that_is_forked_outside_of_run_has_runtimes_of_its_own() {
 }
 
 #[test]
+fn a_process_that_is_forked_has_its_turn_at_standard_output_whoever_had_it_before() {
+    let _alone = alone();
+    let writes = || ropewalk::run(|| ropewalk::io::stderr().write_all(b"hemp"));
+    ropewalk::run(|| {
+        let turn = ropewalk::io::stderr().lock().unwrap();
+        let forks = blocking::unblock(|| in_fork(|| writes().unwrap()).wait());
+        drop(turn);
+        assert_eq!(forks.unwrap(), (0, "hemp".to_owned()));
+        // A child that drops the turn does not give it to anybody else.
+        let turn = Cell::new(Some(ropewalk::io::stderr().lock().unwrap()));
+        in_fork(|| drop(turn.take())).succeeds();
+        let waits = time::timeout(Duration::from_millis(1), || ropewalk::io::stderr().lock().map(drop));
+        assert!(waits.is_err());
+    });
+}
+
+#[test]
 fn a_process_that_another_thread_has_forked_while_a_runtime_ran_has_runtimes_of_its_own() {
     let _alone = alone();
     with_both_drivers(|| {
