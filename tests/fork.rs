@@ -20,7 +20,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use ropewalk::lowlevel::{self, Ticket, Undo, Why};
+use ropewalk::lowlevel::{self, Guest, Ticket, Undo, Why};
 use ropewalk::net::{TcpListener, TcpStream, UdpSocket, UnixStream};
 use ropewalk::select::select;
 use ropewalk::{
@@ -40,6 +40,7 @@ fn alone() -> MutexGuard<'static, ()> {
 }
 
 /// A child, as its parent sees it.
+#[derive(Debug)]
 struct Child {
     pid: libc::pid_t,
     errors: File,
@@ -748,6 +749,39 @@ fn a_call_on_a_pool_s_thread_that_forks_does_not_come_back_twice() {
         });
         child.unwrap().expect("the child does not get out of the call").is_ended();
     });
+}
+
+#[test]
+fn a_guest_has_no_turn_in_a_forked_child() {
+    let _alone = alone();
+    let turns = Rc::new(Cell::new(0));
+    let counts = {
+        let turns = turns.clone();
+        move || {
+            while turns.get() < 100 {
+                turns.set(turns.get() + 1);
+                task::checkpoint()?;
+            }
+            Ok::<_, Cancelled>(fork())
+        }
+    };
+    let mut guest = Some(Guest::new(&Runtime::new(), counts).unwrap());
+    assert!(guest.as_mut().unwrap().tick().is_none());
+    let before = turns.get();
+    in_fork(|| {
+        assert!(
+            panic_of(|| drop(guest.as_mut().unwrap().tick()))
+                .contains("forked from one in which a runtime runs")
+        );
+        // Nobody is cancelled, nor waited for.
+        drop(guest.take());
+        assert_eq!(turns.get(), before);
+        assert!(matches!(Runtime::new().try_run(|| ()), Err(RunError::Forked)));
+    })
+    .succeeds();
+    let result = std::iter::from_fn(|| Some(guest.as_mut().unwrap().tick())).flatten().next();
+    assert_eq!(turns.get(), 100);
+    result.unwrap().unwrap().unwrap().expect("a child does not get out of its task").is_ended();
 }
 
 #[test]
