@@ -128,7 +128,7 @@ impl Child {
 
     /// It came where tasks of its parent would have gone on.
     #[track_caller]
-    fn is_ended(self) {
+    fn comes_no_further(self) {
         let (status, said) = self.wait();
         assert!(libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == libc::SIGABRT, "{status:#x}: {said}");
         assert!(
@@ -386,9 +386,9 @@ fn a_forked_child_that_returns_from_its_task_is_ended() {
         fork()
     };
     let child = ropewalk::run(forks).expect("the child does not get here");
-    child.is_ended();
+    child.comes_no_further();
     let child = ropewalk::run(|| task::spawn(forks).join().unwrap().expect("nor here"));
-    child.is_ended();
+    child.comes_no_further();
     // What it panics with does not get out either.
     ropewalk::run(|| {
         let forks = task::spawn(|| {
@@ -411,7 +411,7 @@ fn a_forked_child_that_leaves_a_scope_with_tasks_is_ended() {
             s.spawn(task::yield_now);
             fork()
         });
-        child.expect("its tasks are its parent's").is_ended();
+        child.expect("its tasks are its parent's").comes_no_further();
         // One without tasks can be left.
         if let Some(child) = task::scope(|_| fork()) { child.exits_with(3) } else { exit(3) }
     });
@@ -437,14 +437,14 @@ fn a_forked_child_that_returns_from_what_is_no_task_s_is_ended() {
         time::call_later(Duration::ZERO, note);
         time::sleep(Duration::from_millis(1)).unwrap();
     });
-    made().is_ended();
+    made().comes_no_further();
     // A message.
     ropewalk::run(|| {
         spawn_witness();
         lowlevel::remote().post(note).unwrap();
         time::sleep(Duration::from_millis(1)).unwrap();
     });
-    made().is_ended();
+    made().comes_no_further();
     // The hook.
     let hook = move |unhandled: &ropewalk::Unhandled<'_>| {
         if matches!(unhandled.problem, Problem::Panicked(_)) {
@@ -455,12 +455,12 @@ fn a_forked_child_that_returns_from_what_is_no_task_s_is_ended() {
         spawn_witness();
         drop(task::spawn(|| panic::resume_unwind(Box::new("nobody joins"))));
         task::yield_now();
-        made().is_ended();
+        made().comes_no_further();
         // In the middle of a task.
         let fails = task::spawn(|| panic::resume_unwind(Box::new("nobody takes it")));
         task::yield_now();
         drop(fails);
-        made().is_ended();
+        made().comes_no_further();
     });
     // The report of a deadlock, which shows why a task waits.
     struct Forks;
@@ -481,7 +481,7 @@ fn a_forked_child_that_returns_from_what_is_no_task_s_is_ended() {
         waits.unwrap_err().reason()
     });
     assert!(matches!(locked, Err(RunError::Deadlock { value: Reason::Deadlock, .. })));
-    made().is_ended();
+    made().comes_no_further();
     // What arranges a wait: it cannot be parked.
     ropewalk::run(|| {
         let arranges = |ticket: Ticket<()>| {
@@ -502,7 +502,7 @@ fn a_forked_child_that_returns_from_what_is_no_task_s_is_ended() {
             }
         };
         lowlevel::park(&Why::new("nobody"), forgets, || Undo::Done).unwrap();
-        made().is_ended();
+        made().comes_no_further();
     });
 }
 
@@ -528,7 +528,7 @@ fn a_forked_child_knows_that_it_is_one_wherever_in_a_task_it_was_made() {
             in_fork(knows).succeeds();
             fork()
         });
-        eager.join().unwrap().expect("a child does not get out of its task").is_ended();
+        eager.join().unwrap().expect("a child does not get out of its task").comes_no_further();
         // While the task unwinds.
         struct Forks;
         impl Drop for Forks {
@@ -554,7 +554,7 @@ fn a_forked_child_knows_that_it_is_one_wherever_in_a_task_it_was_made() {
 fn generators_go_on_in_a_forked_child() {
     let _alone = alone();
     ropewalk::run(|| {
-        let numbers = generate(|co| (1..).for_each(|number| co.yield_(number)));
+        let numbers = generate(|co| co.yield_all(1..));
         assert_eq!(numbers.next(), Some(1));
         let goes_on = || {
             assert_eq!(numbers.next(), Some(2));
@@ -747,7 +747,7 @@ fn a_call_on_a_pool_s_thread_that_forks_does_not_come_back_twice() {
             assert_eq!(blocking::run_in_task(|| 1), Ok(1));
             fork()
         });
-        child.unwrap().expect("the child does not get out of the call").is_ended();
+        child.unwrap().expect("the child does not get out of the call").comes_no_further();
     });
 }
 
@@ -781,7 +781,7 @@ fn a_guest_has_no_turn_in_a_forked_child() {
     .succeeds();
     let result = std::iter::from_fn(|| Some(guest.as_mut().unwrap().tick())).flatten().next();
     assert_eq!(turns.get(), 100);
-    result.unwrap().unwrap().unwrap().expect("a child does not get out of its task").is_ended();
+    result.unwrap().unwrap().unwrap().expect("a child does not get out of its task").comes_no_further();
 }
 
 #[test]
