@@ -46,7 +46,7 @@ impl Exhibition {
         (0..GAMES).try_for_each(|_| self.game())
     }
 
-    fn from_board_to_board(&self) -> Result<(), Cancelled> {
+    fn going_round(&self) -> Result<(), Cancelled> {
         task::try_scope(|s| {
             (0..GAMES).for_each(|_| drop(s.spawn(|| self.game())));
             Ok(())
@@ -66,7 +66,7 @@ fn main() {
     let day = Runtime::builder().clock(Clock::Virtual).build();
     for (how, play) in [
         ("one by one", Exhibition::one_by_one as fn(&Exhibition) -> _),
-        ("from board to board", Exhibition::from_board_to_board),
+        ("from board to board", Exhibition::going_round),
     ] {
         let began = Instant::now();
         let (hers, all) = day.run(|| {

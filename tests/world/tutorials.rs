@@ -234,7 +234,7 @@ fn listen_beside(port: u16) -> UdpSocket {
     let socket = rustix::net::socket(AddressFamily::INET, SocketType::DGRAM, None).unwrap();
     sockopt::set_socket_reuseaddr(&socket, true).unwrap();
     rustix::net::bind(&socket, &SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port)).unwrap();
-    std::net::UdpSocket::from(socket).try_into().unwrap()
+    std::net::UdpSocket::from(socket).into()
 }
 
 /// S1.43.
