@@ -122,6 +122,11 @@ mod documents {
 
     #[doc = include_str!("../docs/shards.md")]
     mod shards {}
+    #[doc = include_str!("../docs/world.md")]
+    mod world {}
+
+    #[doc = include_str!("../docs/forks.md")]
+    mod forks {}
 
     #[doc = include_str!("../docs/unsafe.md")]
     mod unsafe_code {}

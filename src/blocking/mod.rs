@@ -37,7 +37,7 @@ use std::any::Any;
 use std::fmt;
 use std::panic::{self, AssertUnwindSafe};
 use std::rc::Rc;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::Result as Ended;
 use std::time::Duration;
 
@@ -51,8 +51,9 @@ pub use self::thread::{Thread, spawn_thread};
 use self::threads::{Settings, Threads};
 use crate::error::Cancelled;
 use crate::primitive::Arc;
+use crate::scheduler::fork::PerProcess;
 use crate::scheduler::lowlevel::{self, Why};
-use crate::scheduler::{self, Deposit, fork};
+use crate::scheduler::{self, Deposit};
 use crate::sync::{Borrower, Limiter};
 
 /// Calls that block at the same time, of one runtime, unless its [`limiter`] says otherwise: as many as trio has.
@@ -558,7 +559,7 @@ pub fn statistics() -> Statistics {
 impl Pools {
     fn here() -> &'static Pools {
         static POOLS: PerProcess<Pools> = PerProcess::new();
-        POOLS.here(Pools::new)
+        POOLS.get(Pools::new)
     }
 
     fn new() -> Pools {
@@ -570,40 +571,6 @@ impl Pools {
             // As many as limiters allow.
             blocking: threads("ropewalk-blocking", usize::MAX),
             cpu: threads("ropewalk-cpu", processors),
-        }
-    }
-}
-
-/// Something that a process has one of. One that was forked makes another: it has none of the threads, nor knows who had what locked.
-///
-/// What processes before it had is kept, and leaked with it.
-pub(crate) struct PerProcess<T: 'static>(OnceLock<Link<T>>);
-
-struct Link<T: 'static> {
-    generation: usize,
-    value: T,
-    next: Box<PerProcess<T>>,
-}
-
-impl<T> PerProcess<T> {
-    pub(crate) const fn new() -> PerProcess<T> {
-        PerProcess(OnceLock::new())
-    }
-
-    /// That of this process.
-    pub(crate) fn here(&'static self, make: impl Fn() -> T) -> &'static T {
-        fork::watch();
-        let mut it = self;
-        loop {
-            let link = it.0.get_or_init(|| Link {
-                generation: fork::generation(),
-                value: make(),
-                next: Box::new(PerProcess::new()),
-            });
-            if link.generation == fork::generation() {
-                return &link.value;
-            }
-            it = &link.next;
         }
     }
 }

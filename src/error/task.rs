@@ -41,7 +41,10 @@ pub enum Reason {
     Interrupted,
     /// The task is panicking: a wait in a destructor must not switch.
     Unwinding,
-    /// This process was forked from one in which a runtime runs, under that runtime: its tasks, and its input and output, are not here.
+    /// This process was forked inside of [`run`](crate::run): the tasks, and their input and output, are its parent's.
+    ///
+    /// So every wait fails here, also in shields. What can be done is to call `exec` or `_exit`, or whatever does not wait. A child
+    /// that returns from its task, or leaves a scope that has tasks, is ended with a message. `docs/forks.md` has all of it.
     Forked,
     /// The wait was called where there is no task: in a callback, or in a destructor that the scheduler runs.
     OutsideTask,

@@ -40,7 +40,7 @@ pub(crate) struct LaterCall {
 
 #[track_caller]
 pub(crate) fn call_at(deadline: Nanos, call: Box<dyn FnOnce()>) -> LaterCall {
-    let core = here::need_core();
+    let core = here::need_live_core();
     LaterCall { timer: core.timers().set(deadline, Target::Call(call)), core: Rc::downgrade(core.presence()) }
 }
 

@@ -336,15 +336,15 @@ impl Core {
 
     /// Runs code that is not a task's. It cannot wait, and what it panics with is told to the hook.
     pub(super) fn outside(&self, code: impl FnOnce()) {
-        let task = here::task();
+        let (task, was_forked) = (here::task(), here::is_forked());
         here::set_task(std::ptr::null());
         // A mark of its own, for one callback can run inside another.
         let here = Cell::new(());
         let mark = mark::set(Mark((&raw const here).cast()));
         let result = panic::catch_unwind(AssertUnwindSafe(code));
         mark::set(mark);
-        if here::is_forked() {
-            fork::fatal();
+        if !was_forked {
+            fork::end_child();
         }
         here::set_task(task);
         if let Err(payload) = result {
@@ -357,7 +357,7 @@ impl Core {
     #[cold]
     pub(super) fn unhandled(&self, task: Option<&Record>, problem: Problem<'_>) {
         let event = Unhandled::new(task, Some(self), self.config.name.as_deref(), problem);
-        let (current, mark) = (here::task(), mark::current());
+        let (current, mark, was_forked) = (here::task(), mark::current(), here::is_forked());
         here::set_task(std::ptr::null());
         let place = 0_u8;
         mark::set(Mark((&raw const place).cast()));
@@ -366,6 +366,9 @@ impl Core {
             None => event.print(),
         }));
         mark::set(mark);
+        if !was_forked {
+            fork::end_child();
+        }
         here::set_task(current);
         told.unwrap_or_else(crate::report::discard);
     }

@@ -18,7 +18,6 @@ use std::thread;
 
 use super::branch::{Branch, Kind};
 use super::core::{Core, Target};
-use super::fork;
 use super::here;
 use super::hot::{Cancel, Outcome};
 use super::park;
@@ -170,7 +169,7 @@ impl Frame {
 
     /// Why waits in the frame fail, if they do: it was cancelled, or something around it, or nobody can wait here.
     pub(crate) fn is_cancelled(&self) -> Option<Cancelled> {
-        self.barren.or(self.branch.effective()).map(Cancelled::new)
+        self.barren().or(self.branch.effective()).map(Cancelled::new)
     }
 
     /// Why this very frame was cancelled, if it was.
@@ -218,7 +217,8 @@ impl Frame {
 
     /// Why tasks cannot hang here, if they cannot.
     pub(crate) fn barren(&self) -> Option<Reason> {
-        self.barren
+        // It may have been opened before the fork.
+        if here::is_forked() { Some(Reason::Forked) } else { self.barren }
     }
 
     pub(crate) fn has_tasks(&self) -> bool {
@@ -278,9 +278,6 @@ impl Frame {
     pub(crate) fn wait_for_tasks(&self, at: &'static Location<'static>) {
         while self.has_tasks() {
             debug_assert!(!self.owner.is_null(), "no task hangs on a frame that nobody can wait in");
-            if here::is_forked() {
-                fork::fatal();
-            }
             let count = Count(&self.branch.count);
             let why = Why::new("scope").on(&count);
             // SAFETY: a frame is only closed by its owner, whose code this is.

@@ -77,10 +77,7 @@ pub(super) fn spawn_from<T: 'static>(
     closure: impl FnOnce() -> T + 'static,
     mut options: Options,
 ) -> Handle<T> {
-    // SAFETY: a scheduler outlives the code that runs under it.
-    let Some(core) = (unsafe { here::core().as_ref() }).filter(|_| !here::is_forked()) else {
-        here::no_runtime()
-    };
+    let core = here::need_live_core();
     let birth = birth(&mut options, spawned, false);
     // SAFETY: the trunk is there as long as the core is. What the closure borrows is static.
     let task = unsafe {

@@ -98,6 +98,20 @@ pub(super) fn need_core<'a>() -> &'a Core {
     }
 }
 
+/// As [`need_core`], for what makes the scheduler do something later.
+///
+/// # Panics
+///
+/// Outside of `run`, and in a child that was forked inside of it, at the caller's place.
+#[inline]
+#[track_caller]
+pub(super) fn need_live_core<'a>() -> &'a Core {
+    match lend_core() {
+        Some(core) if !is_forked() => core,
+        _ => no_runtime(),
+    }
+}
+
 /// The running task, for code that runs in it.
 #[inline]
 pub(super) fn lend_task<'a>() -> Option<&'a Record> {

@@ -258,7 +258,8 @@ impl AtDescriptor {
     }
 
     fn take_back(&self) {
-        let Some((core, key)) = self.entered.take() else { return };
+        // As where a source is dropped.
+        let Some((core, key)) = self.entered.take().filter(|_| !here::is_forked()) else { return };
         // SAFETY: the task that has entered it runs, and so its scheduler.
         let core = unsafe { &*core };
         let in_flight = core.operations().take(key.0);

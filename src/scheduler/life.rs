@@ -211,9 +211,7 @@ unsafe fn run_task(task: *const Record, hot: *const Hot, parent: &Parent<()>) {
         (*hot).way_back.set(parent);
         mark::set(Mark(task.cast()));
         Record::run(task);
-        if here::is_forked() {
-            fork::fatal();
-        }
+        fork::end_child();
         super::record::leave(&*task);
     }
 }

@@ -9,10 +9,16 @@ use std::panic::Location;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
+use super::fork::PerProcess;
 use super::record::{Record, TaskId};
 use super::remote::Gate;
 
-static LIVE: Mutex<Vec<Arc<Live>>> = Mutex::new(Vec::new());
+static LIVE: PerProcess<Mutex<Vec<Arc<Live>>>> = PerProcess::new();
+
+/// Those of this process: of those that ran where it was forked from, none runs here.
+fn live() -> MutexGuard<'static, Vec<Arc<Live>>> {
+    lock(LIVE.get(Mutex::default))
+}
 
 /// A runtime, as other threads see it.
 pub(crate) struct Live {
@@ -36,7 +42,7 @@ pub(super) struct Listed(Arc<Live>);
 
 /// All runtimes that are live, in the order in which they began.
 pub(crate) fn live_runtimes() -> Vec<Arc<Live>> {
-    lock(&LIVE).clone()
+    live().clone()
 }
 
 // What is locked here is whole whenever it is unlocked.
@@ -93,7 +99,7 @@ impl Listed {
             step: Mutex::new(None),
             debug,
         });
-        lock(&LIVE).push(live.clone());
+        self::live().push(live.clone());
         Listed(live)
     }
 
@@ -122,6 +128,6 @@ impl Deref for Listed {
 
 impl Drop for Listed {
     fn drop(&mut self) {
-        lock(&LIVE).retain(|live| !Arc::ptr_eq(live, &self.0));
+        live().retain(|live| !Arc::ptr_eq(live, &self.0));
     }
 }

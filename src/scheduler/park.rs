@@ -16,6 +16,7 @@ use std::thread;
 
 use super::branch::Branch;
 use super::core::Core;
+use super::fork;
 use super::here;
 use super::hot::{Cancel, Hot, Order, Outcome, SHARE};
 use super::record::{Record, State};
@@ -143,6 +144,8 @@ pub(super) unsafe fn park_at(
         let hot = hot(task);
         // It may have been granted while it was being arranged.
         if hot.outcome.get() == Outcome::Waiting {
+            // What has arranged the wait is the program's code, and may have forked.
+            fork::end_child();
             hot.why.set(std::ptr::from_ref(why).cast());
             hot.at.set(at);
             hot.since.set(core.seen());

@@ -211,7 +211,7 @@ impl Remote {
             drop(handle::spawn_from(spawned, task, Options::default()));
         };
         self.post(call)?;
-        Ok(RemoteTask { result: receiver })
+        Ok(RemoteTask { result: receiver, generation: fork::generation() })
     }
 
     /// Spawns a task there and blocks this *thread* until it has ended.
@@ -262,7 +262,8 @@ impl fmt::Debug for Remote {
 #[track_caller]
 fn assert_may_block() {
     assert!(
-        here::lend_core().is_none(),
+        // In a forked child it ends at once.
+        here::lend_core().is_none() || here::is_forked(),
         "this would block the thread, and all its tasks: wait in another thread"
     );
 }
@@ -271,6 +272,8 @@ fn assert_may_block() {
 #[derive(Debug)]
 pub struct RemoteTask<T> {
     result: mpsc::Receiver<T>,
+    /// The process in which it runs.
+    generation: usize,
 }
 
 impl<T> RemoteTask<T> {
@@ -278,7 +281,7 @@ impl<T> RemoteTask<T> {
     ///
     /// # Errors
     ///
-    /// It panicked, or never ran because the runtime ended: [`RemoteError::Lost`].
+    /// It panicked, or never ran because the runtime ended; it runs in the process that this one was forked from: [`RemoteError::Lost`].
     ///
     /// # Panics
     ///
@@ -286,7 +289,11 @@ impl<T> RemoteTask<T> {
     #[track_caller]
     pub fn join(self) -> Result<T, RemoteError> {
         assert_may_block();
-        self.result.recv().map_err(|_| RemoteError::Lost)
+        match self.generation == fork::generation() {
+            true => self.result.recv().map_err(|_| RemoteError::Lost),
+            // Its sender is here too, among the copies, and sends nothing.
+            false => self.try_join().expect("what will not come is lost"),
+        }
     }
 
     /// The result, if the task has ended.
@@ -297,7 +304,8 @@ impl<T> RemoteTask<T> {
     pub fn try_join(&self) -> Option<Result<T, RemoteError>> {
         match self.result.try_recv() {
             Ok(value) => Some(Ok(value)),
-            Err(mpsc::TryRecvError::Empty) => None,
+            Err(mpsc::TryRecvError::Empty) if self.generation == fork::generation() => None,
+            Err(mpsc::TryRecvError::Empty) => Some(Err(RemoteError::Lost)),
             Err(mpsc::TryRecvError::Disconnected) => Some(Err(RemoteError::Lost)),
         }
     }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::branch::Branch;
 use super::core::{Core, Target};
+use super::fork;
 use super::frame::Frame;
 use super::here;
 use super::place::AtTime;
@@ -244,6 +245,8 @@ impl Core {
     /// All tasks wait, and nothing is left that could wake one: cancels first what can be cancelled, then what is shielded.
     fn end_deadlock(&self) {
         let report = super::info::report(self);
+        // It asks the program why tasks wait.
+        fork::end_child();
         if self.past_shields.get() {
             crate::report::fatal(&format!("nothing can end the waits of these tasks:\n{report}"));
         }

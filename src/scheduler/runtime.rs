@@ -93,8 +93,8 @@ pub enum Clock {
 pub enum RunError<T = ()> {
     /// A runtime runs on this thread already: spawn a task instead.
     Nested,
-    /// A runtime runs on this thread in the process that this one was forked from: call `exec` or `_exit` after a fork, or fork
-    /// before `run`.
+    /// This process was forked inside of [`run`], on this thread: see [`Reason::Forked`](crate::Reason). Call `exec` or `_exit`
+    /// after a fork, or fork before `run`.
     Forked,
     /// There is no stack for the first task.
     NoStack(io::Error),

@@ -16,7 +16,7 @@ mod shape;
 mod slab;
 
 pub(crate) use overflow::{Label, LabelKind};
-pub(crate) use pool::{Stack, acquire};
+pub(crate) use pool::{Held, Stack, acquire, hold};
 pub(crate) use shape::Shape;
 pub use shape::{DEFAULT_GUARD_SIZE, DEFAULT_SIZE, MAX_SIZE, MIN_SIZE, default_size, set_default_size};
 pub use slab::GuardMethod;

@@ -234,6 +234,14 @@ fn pool() -> MutexGuard<'static, Pool> {
     POOL.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Nobody else gets at the pool while somebody has this.
+pub(crate) struct Held(#[expect(dead_code, reason = "it is kept for its drop")] MutexGuard<'static, Pool>);
+
+/// Waits until nobody is at the pool.
+pub(crate) fn hold() -> Held {
+    Held(pool())
+}
+
 impl Pool {
     fn class(&mut self, class: usize) -> &mut Class {
         if self.classes.len() <= class {

@@ -219,6 +219,7 @@ fn assert_names_tests_that_exist(document: &str) -> usize {
 fn the_tests_that_the_documents_name_exist() {
     assert!(assert_names_tests_that_exist("docs/generators.md") >= 48);
     assert!(assert_names_tests_that_exist("docs/tasks.md") >= 100);
+    assert!(assert_names_tests_that_exist("docs/world.md") >= 60);
     assert!(assert_names_tests_that_exist("docs/unsafe.md") >= 20);
     for document in fs::read_dir(root().join("docs")).unwrap() {
         let name = document.unwrap().file_name();
@@ -250,6 +251,9 @@ fn every_row_of_the_semantics_has_a_test_or_a_reason() {
     assert_shows("docs/generators.md", (1..=48).map(|row| format!("G{row}")));
     assert_shows("docs/tasks.md", (1..=40).map(|row| format!("A{row}")));
     assert_shows("docs/tasks.md", SAID.map(|row| format!("S{row}")));
+    let world = (1..=23).chain(33..=44).map(|row| format!("S1.{row}"));
+    assert_shows("docs/world.md", world.chain(["S0.5", "S0.6"].map(str::to_owned)));
+    assert_shows("docs/world.md", (27..=30).map(|row| format!("S4.{row}")));
     assert_shows("docs/sync.md", (1..=42).map(|row| format!("L{row}")));
     assert_shows("docs/sync.md", (1..=36).map(|row| format!("N{row}")));
     assert_shows("docs/sync.md", (1..=67).map(|row| format!("C{row}")));

@@ -12,3 +12,4 @@ mod shards;
 mod shards_stress;
 mod signals;
 mod stdio;
+mod tutorials;

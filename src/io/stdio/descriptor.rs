@@ -18,7 +18,7 @@ use rustix::fs::{FileType, Stat, fstat};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
-use super::pump::PUMP;
+use super::pump::pump;
 use crate::blocking;
 use crate::scheduler::io::{Direction, Operation, Source, perform};
 use crate::scheduler::lowlevel;
@@ -113,8 +113,8 @@ impl Standard {
             return Ok(0);
         }
         // What the thread reads comes before what could be read now.
-        if !PUMP.is_idle() {
-            return PUMP.read(buffer);
+        if !pump().is_idle() {
+            return pump().read(buffer);
         }
         let stat = match fstat(fd) {
             Err(Errno::BADF) => return Ok(0),
@@ -133,7 +133,7 @@ impl Standard {
             done => done,
         };
         match without_waiting {
-            Err(error) if would_wait(&error) => PUMP.read(buffer),
+            Err(error) if would_wait(&error) => pump().read(buffer),
             done => done,
         }
     }

@@ -15,10 +15,10 @@ mod pump;
 use std::fmt;
 use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
-use std::sync::LazyLock;
 
 use super::line_reader::LineReader;
 use crate::channel::cross;
+use crate::scheduler::fork::PerProcess;
 use crate::scheduler::lowlevel;
 use descriptor::{Number, Standard};
 
@@ -50,8 +50,12 @@ impl<T> Turns<T> {
     }
 }
 
-static INPUT: LazyLock<Turns<LineReader<Standard>>> =
-    LazyLock::new(|| Turns::new(LineReader::with_limit(usize::MAX, Standard::new(Number::Input))));
+/// Who was forked while somebody had the turn has one of its own.
+static INPUT: PerProcess<Turns<LineReader<Standard>>> = PerProcess::new();
+
+fn input() -> &'static Turns<LineReader<Standard>> {
+    INPUT.get(|| Turns::new(LineReader::with_limit(usize::MAX, Standard::new(Number::Input))))
+}
 
 /// Standard input, whose waits park the task and not the thread: as std's, and in its place.
 ///
@@ -114,7 +118,8 @@ impl Stdin {
     /// Outside of [`run`](crate::run).
     #[track_caller]
     pub fn lock(&self) -> io::Result<StdinLock> {
-        Ok(StdinLock { reader: Some(INPUT.take()?) })
+        let turns = input();
+        Ok(StdinLock { reader: Some(turns.take()?), turns })
     }
 
     /// Reads a line with its end, and says how long it is; 0 at the end of the input.
@@ -194,6 +199,7 @@ impl Read for &Stdin {
 pub struct StdinLock {
     /// `None` once it was dropped.
     reader: Option<LineReader<Standard>>,
+    turns: &'static Turns<LineReader<Standard>>,
 }
 
 impl StdinLock {
@@ -244,7 +250,7 @@ impl BufRead for StdinLock {
 impl Drop for StdinLock {
     fn drop(&mut self) {
         if let Some(reader) = self.reader.take() {
-            INPUT.put_back(reader);
+            self.turns.put_back(reader);
         }
     }
 }
@@ -285,8 +291,7 @@ impl Iterator for StdinLines {
 
 macro_rules! output {
     ($(#[$attribute:meta])* $handle:ident, $lock:ident, $make:ident, $turns:ident, $number:ident, $what:literal) => {
-        static $turns: LazyLock<Turns<Standard>> =
-            LazyLock::new(|| Turns::new(Standard::new(Number::$number)));
+        static $turns: PerProcess<Turns<Standard>> = PerProcess::new();
 
         $(#[$attribute])*
         #[derive(Clone, Copy)]
@@ -310,7 +315,8 @@ macro_rules! output {
             /// Outside of [`run`](crate::run).
             #[track_caller]
             pub fn lock(&self) -> io::Result<$lock> {
-                Ok($lock { output: Some($turns.take()?) })
+                let turns = $turns.get(|| Turns::new(Standard::new(Number::$number)));
+                Ok($lock { output: Some(turns.take()?), turns })
             }
 
             /// Whether it is a terminal.
@@ -326,6 +332,7 @@ macro_rules! output {
         pub struct $lock {
             /// `None` once it was dropped.
             output: Option<Standard>,
+            turns: &'static Turns<Standard>,
         }
 
         impl Write for $lock {
@@ -347,7 +354,7 @@ macro_rules! output {
         impl Drop for $lock {
             fn drop(&mut self) {
                 if let Some(output) = self.output.take() {
-                    $turns.put_back(output);
+                    self.turns.put_back(output);
                 }
             }
         }

@@ -7,14 +7,18 @@
 //! the turn of the input.
 
 use std::io;
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use super::descriptor::{AT_A_TIME, Number, read_waiting};
+use crate::scheduler::fork::PerProcess;
 use crate::sync::cross::Event;
 
-pub(super) static PUMP: LazyLock<Pump> =
-    LazyLock::new(|| Pump { state: Mutex::new(State::Idle), is_done: Event::new() });
+/// That of this process.
+pub(super) fn pump() -> &'static Pump {
+    static PUMP: PerProcess<Pump> = PerProcess::new();
+    PUMP.get(|| Pump { state: Mutex::new(State::Idle), is_done: Event::new() })
+}
 
 pub(super) struct Pump {
     state: Mutex<State>,

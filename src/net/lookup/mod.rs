@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use super::addresses::ToSocketAddrs;
 use super::simulated::World;
-use crate::blocking::{PerProcess, Pool};
+use crate::blocking::Pool;
 use crate::error::JoinError;
+use crate::scheduler::fork::PerProcess;
 use crate::scheduler::lowlevel::{self, Why};
 
 /// Lookups at the same time. They do nothing but wait for name servers; so many are more than these are asked at once.
@@ -85,8 +86,7 @@ pub(super) fn on_thread(find: Find, shown: &str) -> io::Result<Vec<SocketAddr>> 
     if lowlevel::current_id().is_none() {
         return find();
     }
-    let pool =
-        POOL.here(|| Pool::builder().threads(MOST).name("ropewalk-lookup").idle_time(PATIENCE).build());
+    let pool = POOL.get(|| Pool::builder().threads(MOST).name("ropewalk-lookup").idle_time(PATIENCE).build());
     let job = pool.submit(find);
     if let Err(cancelled) = job.wait_as(&Why::new("lookup").on(&shown)) {
         // If a thread is at it, it ends that alone.
