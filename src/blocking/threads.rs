@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use crate::error::Cancelled;
 use crate::primitive::{Arc, Lock, MutexGuard, thread, thread_local};
+use crate::scheduler::fork;
 use crate::scheduler::lowlevel::{self, CrossLine, CrossTicket, CrossWait, Undo, Why};
 use crate::work::{Called, Work};
 
@@ -117,7 +118,10 @@ impl<J: Job + 'static> Threads<J> {
 
     /// What a thread does until it has been counted out.
     fn work(threads: &Arc<Self>) {
-        MINE.with(|mine| mine.threads.replace(Some(Rc::new(threads.clone()))));
+        MINE.with(|mine| {
+            mine.generation.set(fork::generation());
+            mine.threads.replace(Some(Rc::new(threads.clone())));
+        });
         threads.look_for_jobs();
         // The thread-locals of jobs go after this, and what they do then is done by none of the threads.
         MINE.with(|mine| mine.threads.replace(None));
@@ -255,17 +259,20 @@ impl<J: Job + 'static> Stepping for Arc<Threads<J>> {
 struct Mine {
     /// Those that this thread is one of.
     threads: RefCell<Option<Rc<dyn Stepping>>>,
+    /// The process whose they are: see [`fork`].
+    generation: Cell<usize>,
     /// How many waits of this thread's lie on its stacks: one of its own, or those of tasks of a runtime that runs on it.
     waits: Cell<usize>,
 }
 
 thread_local! {
-    static MINE: Mine = Mine { threads: RefCell::new(None), waits: Cell::new(0) };
+    static MINE: Mine = Mine { threads: RefCell::new(None), generation: Cell::new(0), waits: Cell::new(0) };
 }
 
 impl Mine {
     fn threads(&self) -> Option<Rc<dyn Stepping>> {
-        self.threads.borrow().clone()
+        // A forked child has none of them, and somebody may have had them locked.
+        self.threads.borrow().clone().filter(|_| self.generation.get() == fork::generation())
     }
 }
 
