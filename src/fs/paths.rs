@@ -81,7 +81,10 @@ enum Whole {
 #[track_caller]
 pub fn read(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
     let path = path.as_ref();
-    if is_in_task()? && !has_ring() {
+    if !is_in_task()? {
+        return fs::read(path);
+    }
+    if !has_ring() {
         let name = named(path)?;
         let whole = on_thread("read", || match may_wait_for_others(&name, OFlags::RDONLY) {
             true => Ok(Whole::MayWait),
@@ -149,7 +152,10 @@ pub fn read_to_string(path: impl AsRef<Path>) -> io::Result<String> {
 #[track_caller]
 pub fn write(path: impl AsRef<Path>, contents: impl AsRef<[u8]>) -> io::Result<()> {
     let (path, bytes) = (path.as_ref(), contents.as_ref());
-    if is_in_task()? && !has_ring() {
+    if !is_in_task()? {
+        return fs::write(path, bytes);
+    }
+    if !has_ring() {
         let name = named(path)?;
         let is_written = on_thread("write", || match may_wait_for_others(&name, OFlags::WRONLY) {
             true => Ok(false),

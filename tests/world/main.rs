@@ -1,3 +1,5 @@
 //! Threads, files, children and signals, with the driver that `ROPEWALK_DRIVER` names.
 
 mod blocking;
+mod folder;
+mod fs;
