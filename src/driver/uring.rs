@@ -568,7 +568,10 @@ fn entry_of(call: &mut FileCall<'_, '_>) -> Entry {
             opcode::Fsync::new(Fd(fd.as_raw_fd())).flags(flags).build()
         }
         FileCall::Open { path, flags, mode } => {
-            opcode::OpenAt::new(HERE, path.as_ptr()).flags(*flags | libc::O_LARGEFILE).mode(*mode).build()
+            let entry = opcode::OpenAt::new(HERE, path.as_ptr()).flags(*flags | libc::O_LARGEFILE).mode(*mode).build();
+            // By a thread of the ring. What Linux (6.18 was seen to) tries without one it opens as if `O_NONBLOCK` were asked for: a FIFO is then
+            // open before anybody is at its other end, or cannot be opened.
+            if *flags & libc::O_NONBLOCK == 0 { entry.flags(Flags::ASYNC) } else { entry }
         }
         FileCall::Rename { from, to } => {
             opcode::RenameAt::new(HERE, from.as_ptr(), HERE, to.as_ptr()).build()
@@ -598,8 +601,16 @@ fn offset_of(at: Position) -> u64 {
 }
 
 fn completion(done: &io_uring::cqueue::Entry) -> Completion {
-    Completion { result: done.result(), has_more: cqueue::sock_nonempty(done.flags()) }
+    let result = match done.result() {
+        // What the system says to itself of a call that was interrupted, and of an opening (6.18 was seen to) to the ring as well.
+        result if RESTARTS.contains(&-result) => -libc::EINTR,
+        result => result,
+    };
+    Completion { result, has_more: cqueue::sock_nonempty(done.flags()) }
 }
+
+/// `ERESTARTSYS` and its siblings, which no program is to see.
+const RESTARTS: std::ops::RangeInclusive<i32> = 512..=516;
 
 impl Drop for Uring {
     fn drop(&mut self) {

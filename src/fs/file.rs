@@ -366,7 +366,8 @@ impl File {
         if manner.is_stream && at == Position::Own && manner.is_readable {
             return self.read_stream(buffers);
         }
-        if at != Position::Own || is_alone {
+        // A ring takes no notice of the place where there are none, and would wait for what is sent.
+        if !manner.is_stream && (at != Position::Own || is_alone) {
             let call = FileCall::Read { fd: self.inner.as_fd(), buffers: &mut *buffers, at };
             if let Some(count) = unless_refused(carry("read", &self.source, Ends::ByItself, call))? {
                 return Ok(count);
@@ -462,7 +463,7 @@ impl File {
             return self.write_stream(parts);
         }
         // Whoever appends asks nobody for the position.
-        if at != Position::Own || is_alone || manner.appends {
+        if !manner.is_stream && (at != Position::Own || is_alone || manner.appends) {
             let call = FileCall::Write { fd, parts, at, in_one: manner.appends };
             if let Some(count) = unless_refused(carry("write", &self.source, Ends::ByItself, call))? {
                 return Ok(count);

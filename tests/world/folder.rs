@@ -4,8 +4,9 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use ropewalk::{Driver, Runtime, fs, inspect};
+use ropewalk::{Driver, Runtime, fs, inspect, time};
 
 /// Empty at first, and gone at the end with all that is in it.
 pub(crate) struct Folder(PathBuf);
@@ -73,4 +74,16 @@ pub(crate) fn is_forgotten(path: &Path) -> bool {
     let mut byte = [0];
     let read = rustix::io::preadv2(&file, &mut [std::io::IoSliceMut::new(&mut byte)], 0, nowait);
     read == Err(rustix::io::Errno::AGAIN)
+}
+
+/// Waits until it is so; other tasks and threads see to that.
+#[track_caller]
+pub(crate) fn until(mut is_so: impl FnMut() -> bool) {
+    for _ in 0..20_000 {
+        if is_so() {
+            return;
+        }
+        time::sleep(Duration::from_millis(1)).unwrap();
+    }
+    panic!("it does not come to be so");
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use ropewalk::fs::{self, File, FileTimes, OpenOptions, Permissions};
 use ropewalk::{Cancelled, Clock, Driver, Reason, Runtime, blocking, task, time};
 
-use crate::folder::{Folder, forget, has_ring, is_forgotten, with_both};
+use crate::folder::{Folder, forget, has_ring, is_forgotten, until, with_both};
 
 /// Bytes that say where they stand.
 fn numbered(count: usize) -> Vec<u8> {
@@ -142,9 +142,7 @@ fn callbacks_cannot_wait_for_files() {
             is_refused(fs::read(&path).unwrap_err());
             is_refused(fs::remove_file(&path).unwrap_err());
         });
-        while seen.get() < 6 {
-            time::sleep(Duration::from_millis(1)).unwrap();
-        }
+        until(|| seen.get() == 6);
         assert_eq!(fs::read(folder.join("file")).unwrap(), b"");
     });
 }

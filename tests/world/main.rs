@@ -3,3 +3,7 @@
 mod blocking;
 mod folder;
 mod fs;
+mod fs_faults;
+mod fs_paths;
+mod fs_streams;
+mod fs_torture;

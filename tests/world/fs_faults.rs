@@ -1,0 +1,1 @@
+//! Files, when the machine has no more to give.
