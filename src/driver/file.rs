@@ -31,7 +31,8 @@ pub(crate) enum FileCall<'a, 'b> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Position {
     At(u64),
-    /// Where the file stands, which moves on. A ring takes no lock around that, as calls do: who asks it sees to it that nobody else moves it.
+    /// Where the file stands, which moves on. A ring takes no lock around that, as calls do, and does not move it over what an error has cut short: it is for
+    /// what has no places, and for whoever appends.
     Own,
 }
 

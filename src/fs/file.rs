@@ -6,7 +6,7 @@
 //! Invariants:
 //! - Nothing here blocks the thread of a runtime for longer than it takes to copy what the system has in memory.
 //! - A call that has done something says so, cancelled or not; one that fails with `Cancelled` has done nothing.
-//! - The ring moves a position only for whoever has it alone: it takes no lock around it, as calls of the system do.
+//! - A ring is given places, and positions only of what has none or is appended to: it takes no lock around them, as calls of the system do.
 
 use std::fmt;
 use std::fs::{FileTimes, Metadata, Permissions};
@@ -21,7 +21,7 @@ use rustix::io::Errno;
 use super::OpenOptions;
 use super::manner::{Manner, Manners};
 use super::thread::{is_in_task, on_thread};
-use crate::scheduler::io::{Direction, Ends, FileCall, Position, Source, carry, wait_until_ready};
+use crate::scheduler::io::{Direction, Ends, FileCall, Position, Source, carry, has_ring, wait_until_ready};
 
 /// An open file; as [`std::fs::File`].
 ///
@@ -366,10 +366,10 @@ impl File {
         if manner.is_stream && at == Position::Own && manner.is_readable {
             return self.read_stream(buffers);
         }
-        // A ring takes no notice of the place where there are none, and would wait for what is sent.
-        if !manner.is_stream && (at != Position::Own || is_alone) {
-            let call = FileCall::Read { fd: self.inner.as_fd(), buffers: &mut *buffers, at };
+        if let Some(place) = self.place(manner, at, is_alone) {
+            let call = FileCall::Read { fd: self.inner.as_fd(), buffers: &mut *buffers, at: Position::At(place) };
             if let Some(count) = unless_refused(carry("read", &self.source, Ends::ByItself, call))? {
+                self.move_on(at, place, count);
                 return Ok(count);
             }
         }
@@ -462,16 +462,35 @@ impl File {
         if manner.is_stream && at == Position::Own && manner.is_writable {
             return self.write_stream(parts);
         }
-        // Whoever appends asks nobody for the position.
-        if !manner.is_stream && (at != Position::Own || is_alone || manner.appends) {
-            let call = FileCall::Write { fd, parts, at, in_one: manner.appends };
+        if manner.appends && !manner.is_stream && at == Position::Own {
+            return self.append(parts);
+        }
+        if let Some(place) = self.place(manner, at, is_alone) {
+            let call = FileCall::Write { fd, parts, at: Position::At(place), in_one: manner.appends };
             if let Some(count) = unless_refused(carry("write", &self.source, Ends::ByItself, call))? {
+                self.move_on(at, place, count);
                 return Ok(count);
             }
         }
         // Never here: what is written without waiting may end anywhere, and what several append would be mixed. And not all file systems can do it.
         let _at_position = self.note_position(at);
         on_thread("write", || write_here(fd, parts, at))
+    }
+
+    /// Writes to the end, wherever that is by then: nobody is asked for the position.
+    #[track_caller]
+    fn append(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        let fd = self.inner.as_fd();
+        let call = FileCall::Write { fd, parts, at: Position::Own, in_one: true };
+        if let Some(count) = unless_refused(carry("write", &self.source, Ends::ByItself, call))? {
+            if count < parts.iter().map(|part| part.len()).sum() {
+                // Cut short by an error, it has left the position where it was: see `place`. It is where this has come to, or behind what others have appended.
+                let _ = (&self.inner).seek(SeekFrom::End(0));
+            }
+            return Ok(count);
+        }
+        let _at_position = self.note_position(Position::Own);
+        on_thread("write", || write_here(fd, parts, Position::Own))
     }
 
     /// Writes when there is room.
@@ -516,6 +535,27 @@ impl File {
     }
 
     // The position.
+
+    /// Where a ring is to read or write, if it may: not at a position that others can move.
+    ///
+    /// It is told the place, and the position is set afterwards. A ring that is told to use the position takes no lock around it; and of what an error has cut short
+    /// Linux (6.18 was seen to) tells the count, and leaves the position as if nothing had been done. What has no places would be read as if it had.
+    fn place(&self, manner: Manner, at: Position, is_alone: bool) -> Option<u64> {
+        match at {
+            _ if manner.is_stream => None,
+            Position::At(place) => Some(place),
+            Position::Own if is_alone && has_ring() => (&self.inner).stream_position().ok(),
+            Position::Own => None,
+        }
+    }
+
+    /// A ring has read or written so much at a place that was the position.
+    fn move_on(&self, at: Position, place: u64, count: usize) {
+        if at == Position::Own {
+            // It cannot fail: the place is beyond nothing that was read or written.
+            let _ = (&self.inner).seek(SeekFrom::Start(place + count as u64));
+        }
+    }
 
     /// Until that is dropped a thread may have the position locked.
     fn note_position(&self, at: Position) -> AtPosition<'_> {
