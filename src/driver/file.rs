@@ -13,18 +13,49 @@ use std::os::fd::BorrowedFd;
 /// A call on a file, or on a path.
 pub(crate) enum FileCall<'a, 'b> {
     /// Gives how many bytes were read.
-    Read { fd: BorrowedFd<'a>, buffers: &'a mut [IoSliceMut<'b>], at: Position },
+    Read {
+        fd: BorrowedFd<'a>,
+        buffers: &'a mut [IoSliceMut<'b>],
+        at: Position,
+    },
     /// Gives how many bytes were written. `in_one`: nobody else's are to be among them, as where several append.
-    Write { fd: BorrowedFd<'a>, parts: &'a [IoSlice<'b>], at: Position, in_one: bool },
+    Write {
+        fd: BorrowedFd<'a>,
+        parts: &'a [IoSlice<'b>],
+        at: Position,
+        in_one: bool,
+    },
     /// Gives 0, as all below, when all that was written will outlast the system.
-    Sync { fd: BorrowedFd<'a>, data_only: bool },
+    Sync {
+        fd: BorrowedFd<'a>,
+        data_only: bool,
+    },
     /// Gives the number of a descriptor, which is the caller's.
-    Open { path: &'a CStr, flags: i32, mode: u32 },
-    Rename { from: &'a CStr, to: &'a CStr },
-    Unlink { path: &'a CStr, is_directory: bool },
-    CreateDirectory { path: &'a CStr, mode: u32 },
-    Symlink { target: &'a CStr, link: &'a CStr },
-    HardLink { original: &'a CStr, link: &'a CStr },
+    Open {
+        path: &'a CStr,
+        flags: i32,
+        mode: u32,
+    },
+    Rename {
+        from: &'a CStr,
+        to: &'a CStr,
+    },
+    Unlink {
+        path: &'a CStr,
+        is_directory: bool,
+    },
+    CreateDirectory {
+        path: &'a CStr,
+        mode: u32,
+    },
+    Symlink {
+        target: &'a CStr,
+        link: &'a CStr,
+    },
+    HardLink {
+        original: &'a CStr,
+        link: &'a CStr,
+    },
 }
 
 /// Where in a file.

@@ -568,7 +568,10 @@ fn entry_of(call: &mut FileCall<'_, '_>) -> Entry {
             opcode::Fsync::new(Fd(fd.as_raw_fd())).flags(flags).build()
         }
         FileCall::Open { path, flags, mode } => {
-            let entry = opcode::OpenAt::new(HERE, path.as_ptr()).flags(*flags | libc::O_LARGEFILE).mode(*mode).build();
+            let entry = opcode::OpenAt::new(HERE, path.as_ptr())
+                .flags(*flags | libc::O_LARGEFILE)
+                .mode(*mode)
+                .build();
             // By a thread of the ring. What Linux (6.18 was seen to) tries without one it opens as if `O_NONBLOCK` were asked for: a FIFO is then
             // open before anybody is at its other end, or cannot be opened.
             if *flags & libc::O_NONBLOCK == 0 { entry.flags(Flags::ASYNC) } else { entry }

@@ -367,7 +367,8 @@ impl File {
             return self.read_stream(buffers);
         }
         if let Some(place) = self.place(manner, at, is_alone) {
-            let call = FileCall::Read { fd: self.inner.as_fd(), buffers: &mut *buffers, at: Position::At(place) };
+            let call =
+                FileCall::Read { fd: self.inner.as_fd(), buffers: &mut *buffers, at: Position::At(place) };
             if let Some(count) = unless_refused(carry("read", &self.source, Ends::ByItself, call))? {
                 self.move_on(at, place, count);
                 return Ok(count);
@@ -640,7 +641,10 @@ impl Read for OneByOne<'_> {
 fn unless_refused(made: io::Result<Option<usize>>) -> io::Result<Option<usize>> {
     match made {
         Err(error)
-            if matches!(Errno::from_io_error(&error), Some(Errno::AGAIN | Errno::OPNOTSUPP | Errno::INTR)) =>
+            if matches!(
+                Errno::from_io_error(&error),
+                Some(Errno::AGAIN | Errno::OPNOTSUPP | Errno::INTR)
+            ) =>
         {
             Ok(None)
         }

@@ -80,7 +80,10 @@ impl Manners {
 
 fn find_out(file: &std::fs::File) -> u8 {
     let stream = match ask(file) {
-        Some((FileType::RegularFile | FileType::Directory | FileType::BlockDevice | FileType::Symlink, _)) => 0,
+        Some((
+            FileType::RegularFile | FileType::Directory | FileType::BlockDevice | FileType::Symlink,
+            _,
+        )) => 0,
         // Of what says nothing of itself it is safe to expect anything.
         _ => STREAM,
     };

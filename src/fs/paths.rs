@@ -23,8 +23,9 @@ use crate::scheduler::lowlevel;
 ///
 /// There is a zero in it.
 pub(super) fn named(path: &Path) -> io::Result<CString> {
-    CString::new(path.as_os_str().as_bytes())
-        .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "file name contained an unexpected NUL byte"))
+    CString::new(path.as_os_str().as_bytes()).map_err(|_| {
+        io::Error::new(io::ErrorKind::InvalidInput, "file name contained an unexpected NUL byte")
+    })
 }
 
 /// A path as dumps show it.

@@ -203,8 +203,7 @@ pub(crate) fn carry(
         let elsewhere = (ends == Ends::ByItself).then(|| core.count_elsewhere());
         let why = Why::new(what).on(on);
         // SAFETY: the task runs, and has just submitted that.
-        let ended =
-            unsafe { park_until_complete(core, task, key, NONE, Direction::Read, &why, at) };
+        let ended = unsafe { park_until_complete(core, task, key, NONE, Direction::Read, &why, at) };
         drop(elsewhere);
         core.driver().finish_carrying();
         let result = ended.expect("what is carried completes, cancelled or not").result;

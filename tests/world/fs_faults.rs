@@ -19,16 +19,26 @@ const CHILD: &str = "ROPEWALK_TEST_CHILD";
 /// Runs `test` again in a process of its own, by way of a shell that does `first` and then that.
 #[track_caller]
 fn alone(test: &str, first: &str, body: fn()) {
+    alone_by(Command::new("sh"), test, first, body);
+}
+
+/// As [`alone`], by a shell that is started in this way.
+#[track_caller]
+fn alone_by(mut shell: Command, test: &str, first: &str, body: fn()) {
     if env::var_os(CHILD).is_some_and(|child| child == test) {
         return body();
     }
-    let shell = format!("{first}exec \"$0\" --exact \"$1\" --nocapture --test-threads 1");
-    let mut command = Command::new("sh");
-    command.args(["-c", &shell]).arg(env::current_exe().unwrap()).arg(format!("fs_faults::{test}"));
-    let output = command.env(CHILD, test).output().unwrap();
+    let script = format!("{first}exec \"$0\" --exact \"$1\" --nocapture --test-threads 1");
+    shell.arg("-c").arg(script).arg(env::current_exe().unwrap()).arg(format!("fs_faults::{test}"));
+    let output = shell.env(CHILD, test).output().unwrap();
     let said = [output.stdout, output.stderr].concat();
     let said = String::from_utf8_lossy(&said);
     assert!(output.status.success() && said.contains("1 passed"), "{said}");
+}
+
+/// Whether this is a process that was started for a test alone.
+fn is_child() -> bool {
+    env::var_os(CHILD).is_some()
 }
 
 /// Whether this process is root's. Where it must be, it is a failure if it is not.
@@ -48,65 +58,58 @@ fn may_mount() -> bool {
 
 #[test]
 fn a_full_disk_is_an_error_and_what_was_written_is_told() {
-    if env::var_os(CHILD).is_none() && !(is_root() && may_mount()) {
+    if !is_child() && !(is_root() && may_mount()) {
         return;
     }
-    let folder = Folder::new();
-    // The child makes a folder of its own, which lies in this one's parent: there the small file system is mounted, for it alone.
-    let mounted = folder.join("small");
-    std::fs::create_dir(&mounted).unwrap();
-    if env::var_os(CHILD).is_none() {
-        // SAFETY of the name: it goes through the environment, not through the shell.
-        let first = "mount -t tmpfs -o size=64k none \"$SMALL\" && ";
-        let shell = format!("{first}exec \"$0\" --exact \"$1\" --nocapture --test-threads 1");
-        let mut command = Command::new("unshare");
-        command.args(["-m", "--propagation", "private", "sh", "-c", &shell]);
-        command.arg(env::current_exe().unwrap());
-        command.arg("fs_faults::a_full_disk_is_an_error_and_what_was_written_is_told");
-        let output = command.env(CHILD, "full").env("SMALL", &mounted).output().unwrap();
-        let said = [output.stdout, output.stderr].concat();
-        let said = String::from_utf8_lossy(&said);
-        assert!(output.status.success() && said.contains("1 passed"), "{said}");
-        return;
-    }
-    let small = std::path::PathBuf::from(env::var_os("SMALL").unwrap());
-    with_both(|_| {
-        let path = small.join("file");
-        let mut file = File::create(&path).unwrap();
-        let bytes = vec![7; 100_000];
-        // As much as there is room for, and then nothing.
-        let mut written = 0;
-        let error = loop {
-            match file.write(&bytes[..30_000]) {
-                Ok(0) => panic!("nothing, and no error"),
-                Ok(count) => written += count,
-                Err(error) => break error,
-            }
-        };
-        assert_eq!(error.kind(), ErrorKind::StorageFull);
-        assert!(written > 30_000 && written <= 65_536, "{written}");
-        file.sync_all().unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().len(), written as u64);
-        assert!(fs::read(&path).unwrap() == bytes[..written]);
-        assert_eq!(fs::write(small.join("other"), &bytes).unwrap_err().kind(), ErrorKind::StorageFull);
-        assert_eq!(fs::copy(&path, small.join("third")).unwrap_err().kind(), ErrorKind::StorageFull);
-        let mut buffered = io::BufWriter::new(&file);
-        buffered.write_all(&bytes[..100]).unwrap();
-        assert_eq!(buffered.flush().unwrap_err().kind(), ErrorKind::StorageFull);
-        drop(buffered.into_parts());
-        // When there is room again it goes on.
-        file.set_len(100).unwrap();
-        fs::remove_file(small.join("other")).unwrap();
-        let _ = fs::remove_file(small.join("third"));
-        file.write_all_at(&bytes[..1000], 100).unwrap();
-        assert_eq!(fs::read(&path).unwrap().len(), 1100);
-        fs::remove_file(&path).unwrap();
+    let mut shell = Command::new("unshare");
+    shell.args(["-m", "--propagation", "private", "sh"]);
+    alone_by(shell, "a_full_disk_is_an_error_and_what_was_written_is_told", "", || {
+        let folder = Folder::new();
+        let small = folder.join("small");
+        std::fs::create_dir(&small).unwrap();
+        // Seen by this process alone.
+        let mount =
+            Command::new("mount").args(["-t", "tmpfs", "-o", "size=64k", "none"]).arg(&small).status();
+        assert!(mount.unwrap().success());
+        with_both(|_| {
+            let path = small.join("file");
+            let mut file = File::create(&path).unwrap();
+            let bytes = vec![7; 100_000];
+            // As much as there is room for, and then nothing.
+            let mut written = 0;
+            let error = loop {
+                match file.write(&bytes[..30_000]) {
+                    Ok(0) => panic!("nothing, and no error"),
+                    Ok(count) => written += count,
+                    Err(error) => break error,
+                }
+            };
+            assert_eq!(error.kind(), ErrorKind::StorageFull);
+            assert!(written > 30_000 && written <= 65_536, "{written}");
+            file.sync_all().unwrap();
+            assert_eq!(fs::metadata(&path).unwrap().len(), written as u64);
+            assert!(fs::read(&path).unwrap() == bytes[..written]);
+            assert_eq!(fs::write(small.join("other"), &bytes).unwrap_err().kind(), ErrorKind::StorageFull);
+            assert_eq!(fs::copy(&path, small.join("third")).unwrap_err().kind(), ErrorKind::StorageFull);
+            let mut buffered = io::BufWriter::new(&file);
+            buffered.write_all(&bytes[..100]).unwrap();
+            assert_eq!(buffered.flush().unwrap_err().kind(), ErrorKind::StorageFull);
+            drop(buffered.into_parts());
+            // When there is room again it goes on.
+            file.set_len(100).unwrap();
+            fs::remove_file(small.join("other")).unwrap();
+            let _ = fs::remove_file(small.join("third"));
+            file.write_all_at(&bytes[..1000], 100).unwrap();
+            assert_eq!(fs::read(&path).unwrap().len(), 1100);
+            fs::remove_file(&path).unwrap();
+        });
+        assert!(Command::new("umount").arg(&small).status().unwrap().success());
     });
 }
 
 #[test]
 fn who_may_not_is_told_so() {
-    if !is_root() && env::var_os(CHILD).is_none() {
+    if !is_child() && !is_root() {
         return;
     }
     alone("who_may_not_is_told_so", "", || {
@@ -115,83 +118,89 @@ fn who_may_not_is_told_so() {
         std::fs::write(&secret, "rope").unwrap();
         std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600)).unwrap();
         let open_before = std::fs::File::open(&secret).unwrap();
-        // This thread, and those that are started for it, are nobody's from now on.
-        const NOBODY: u32 = 65_534;
-        rustix::thread::set_thread_groups(&[]).unwrap();
-        let nobody = rustix::process::Gid::from_raw(NOBODY);
-        rustix::thread::set_thread_res_gid(nobody, nobody, nobody).unwrap();
-        let nobody = rustix::process::Uid::from_raw(NOBODY);
-        rustix::thread::set_thread_res_uid(nobody, nobody, nobody).unwrap();
-        for driver in [ropewalk::Driver::Epoll, ropewalk::Driver::Uring] {
-            ropewalk::Runtime::builder().driver(driver).build().run(|| {
-                let denied = |done: io::Result<()>| {
-                    assert_eq!(done.unwrap_err().kind(), ErrorKind::PermissionDenied);
-                };
-                denied(File::open(&secret).map(drop));
-                denied(OpenOptions::new().append(true).open(&secret).map(drop));
-                denied(fs::read(&secret).map(drop));
-                denied(fs::write(&secret, "x"));
-                denied(fs::copy(&secret, folder.join("copy")).map(drop));
-                denied(File::create_new(folder.join("new")).map(drop));
-                denied(fs::write(folder.join("new"), "x"));
-                denied(fs::create_dir(folder.join("new")));
-                denied(fs::create_dir_all(folder.join("new/below")));
-                denied(fs::symlink("x", folder.join("new")));
-                denied(fs::rename(&secret, folder.join("new")));
-                denied(fs::remove_file(&secret));
-                denied(fs::remove_dir_all(&folder));
-                let other = std::fs::Permissions::from_mode(0o777);
-                assert_eq!(
-                    fs::set_permissions(&secret, other).unwrap_err().raw_os_error(),
-                    Some(rustix::io::Errno::PERM.raw_os_error())
-                );
-                // Who had it open has it open.
-                let mut bytes = [0; 4];
-                let file = File::from(open_before.try_clone().unwrap());
-                file.read_exact_at(&mut bytes, 0).unwrap();
-                assert_eq!(&bytes, b"rope");
-                assert_eq!(
-                    file.write_at(b"x", 0).unwrap_err().raw_os_error(),
-                    Some(rustix::io::Errno::BADF.raw_os_error())
-                );
-                assert_eq!(file.set_len(0).unwrap_err().kind(), ErrorKind::InvalidInput);
+        std::thread::scope(|s| {
+            s.spawn(|| {
+                // This thread, and those that are started for it, are nobody's from now on.
+                const NOBODY: u32 = 65_534;
+                rustix::thread::set_thread_groups(&[]).unwrap();
+                let nobody = rustix::process::Gid::from_raw(NOBODY);
+                rustix::thread::set_thread_res_gid(nobody, nobody, nobody).unwrap();
+                let nobody = rustix::process::Uid::from_raw(NOBODY);
+                rustix::thread::set_thread_res_uid(nobody, nobody, nobody).unwrap();
+                for driver in [ropewalk::Driver::Epoll, ropewalk::Driver::Uring] {
+                    ropewalk::Runtime::builder().driver(driver).build().run(|| {
+                        let denied = |done: io::Result<()>| {
+                            assert_eq!(done.unwrap_err().kind(), ErrorKind::PermissionDenied);
+                        };
+                        denied(File::open(&secret).map(drop));
+                        denied(OpenOptions::new().append(true).open(&secret).map(drop));
+                        denied(fs::read(&secret).map(drop));
+                        denied(fs::write(&secret, "x"));
+                        denied(fs::copy(&secret, folder.join("copy")).map(drop));
+                        denied(File::create_new(folder.join("new")).map(drop));
+                        denied(fs::write(folder.join("new"), "x"));
+                        denied(fs::create_dir(folder.join("new")));
+                        denied(fs::create_dir_all(folder.join("new/below")));
+                        denied(fs::symlink("x", folder.join("new")));
+                        denied(fs::rename(&secret, folder.join("new")));
+                        denied(fs::remove_file(&secret));
+                        denied(fs::remove_dir_all(&folder));
+                        let other = std::fs::Permissions::from_mode(0o777);
+                        assert_eq!(
+                            fs::set_permissions(&secret, other).unwrap_err().raw_os_error(),
+                            Some(rustix::io::Errno::PERM.raw_os_error())
+                        );
+                        // Who had it open has it open.
+                        let mut bytes = [0; 4];
+                        let file = File::from(open_before.try_clone().unwrap());
+                        file.read_exact_at(&mut bytes, 0).unwrap();
+                        assert_eq!(&bytes, b"rope");
+                        assert_eq!(
+                            file.write_at(b"x", 0).unwrap_err().raw_os_error(),
+                            Some(rustix::io::Errno::BADF.raw_os_error())
+                        );
+                        assert_eq!(file.set_len(0).unwrap_err().kind(), ErrorKind::InvalidInput);
+                    });
+                }
             });
-        }
-        rustix::fs::unlink(&secret).unwrap_err();
-        // The folder is root's, and nobody cannot remove it: its parent does.
-        std::mem::forget(folder);
+        });
+        assert_eq!(std::fs::read(&secret).unwrap(), b"rope");
     });
 }
 
 #[test]
 fn a_process_without_descriptors_is_told_so_and_goes_on_when_there_are_some() {
-    alone("a_process_without_descriptors_is_told_so_and_goes_on_when_there_are_some", "ulimit -n 64 && ", || {
-        with_both(|folder| {
-            let path = folder.join("file");
-            fs::write(&path, "rope").unwrap();
-            let mut open = Vec::new();
-            let error = loop {
-                match File::open(&path) {
-                    Ok(file) => open.push(file),
-                    Err(error) => break error,
-                }
-            };
-            let none_left = Some(rustix::io::Errno::MFILE.raw_os_error());
-            assert_eq!(error.raw_os_error(), none_left);
-            assert!(open.len() > 30, "{}", open.len());
-            assert_eq!(fs::read(&path).unwrap_err().raw_os_error(), none_left);
-            assert_eq!(fs::read_dir(folder).unwrap_err().raw_os_error(), none_left);
-            assert_eq!(open[0].try_clone().unwrap_err().raw_os_error(), none_left);
-            // What is open is used, and what needs no descriptor is done.
-            let mut bytes = [0; 4];
-            open[0].read_exact_at(&mut bytes, 0).unwrap();
-            assert_eq!(&bytes, b"rope");
-            fs::rename(&path, folder.join("other")).unwrap();
-            assert_eq!(fs::metadata(folder.join("other")).unwrap().len(), 4);
-            open.pop();
-            assert_eq!(fs::read(folder.join("other")).unwrap(), b"rope");
-        });
-    });
+    alone(
+        "a_process_without_descriptors_is_told_so_and_goes_on_when_there_are_some",
+        "ulimit -n 64 && ",
+        || {
+            with_both(|folder| {
+                let path = folder.join("file");
+                fs::write(&path, "rope").unwrap();
+                let mut open = Vec::new();
+                let error = loop {
+                    match File::open(&path) {
+                        Ok(file) => open.push(file),
+                        Err(error) => break error,
+                    }
+                };
+                let none_left = Some(rustix::io::Errno::MFILE.raw_os_error());
+                assert_eq!(error.raw_os_error(), none_left);
+                assert!(open.len() > 30, "{}", open.len());
+                assert_eq!(fs::read(&path).unwrap_err().raw_os_error(), none_left);
+                assert_eq!(fs::read_dir(folder).unwrap_err().raw_os_error(), none_left);
+                assert_eq!(open[0].try_clone().unwrap_err().raw_os_error(), none_left);
+                // What is open is used, and what needs no descriptor is done.
+                let mut bytes = [0; 4];
+                open[0].read_exact_at(&mut bytes, 0).unwrap();
+                assert_eq!(&bytes, b"rope");
+                fs::rename(&path, folder.join("other")).unwrap();
+                assert_eq!(fs::metadata(folder.join("other")).unwrap().len(), 4);
+                open.pop();
+                assert_eq!(fs::read(folder.join("other")).unwrap(), b"rope");
+            });
+        },
+    );
 }
 
 #[test]
@@ -284,15 +293,19 @@ fn what_is_made_is_masked_as_std_s_is() {
 #[test]
 fn a_file_that_is_longer_than_it_may_be_is_an_error_and_no_signal() {
     // Where it is not ignored the signal ends the process.
-    alone("a_file_that_is_longer_than_it_may_be_is_an_error_and_no_signal", "trap '' XFSZ; ulimit -f 8 && ", || {
-        with_both(|folder| {
-            let mut file = File::create(folder.join("file")).unwrap();
-            let written = file.write(&[1; 100_000]).unwrap();
-            assert!(written < 100_000, "{written}");
-            assert_eq!(file.write(&[1; 10]).unwrap_err().kind(), ErrorKind::FileTooLarge);
-            assert_eq!(fs::metadata(folder.join("file")).unwrap().len(), written as u64);
-        });
-    });
+    alone(
+        "a_file_that_is_longer_than_it_may_be_is_an_error_and_no_signal",
+        "trap '' XFSZ; ulimit -f 8 && ",
+        || {
+            with_both(|folder| {
+                let mut file = File::create(folder.join("file")).unwrap();
+                let written = file.write(&[1; 100_000]).unwrap();
+                assert!(written < 100_000, "{written}");
+                assert_eq!(file.write(&[1; 10]).unwrap_err().kind(), ErrorKind::FileTooLarge);
+                assert_eq!(fs::metadata(folder.join("file")).unwrap().len(), written as u64);
+            });
+        },
+    );
 }
 
 #[test]

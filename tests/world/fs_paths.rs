@@ -79,26 +79,31 @@ fn what_fails_fails_as_std_s_does() {
             ("metadata", [&|p| fs::metadata(p).map(drop), &|p| std::fs::metadata(p).map(drop)]),
             ("link", [&|p| fs::hard_link(p, p), &|p| std::fs::hard_link(p, p)]),
             ("symlink", [&|p| fs::symlink(p, p), &|p| std::os::unix::fs::symlink(p, p)]),
-            ("rename", [
-                &|p| fs::rename(p, at("no/such")), &|p| std::fs::rename(p, at("no/such")),
-            ]),
-            ("unlink", [
-                &|p| fs::remove_file(p.join("x")), &|p| std::fs::remove_file(p.join("x")),
-            ]),
+            ("rename", [&|p| fs::rename(p, at("no/such")), &|p| std::fs::rename(p, at("no/such"))]),
+            ("unlink", [&|p| fs::remove_file(p.join("x")), &|p| std::fs::remove_file(p.join("x"))]),
             ("rmdir", [&|p| fs::remove_dir(p), &|p| std::fs::remove_dir(p)]),
             ("mkdir", [&|p| fs::create_dir(p), &|p| std::fs::create_dir(p)]),
-            ("mkdirs", [
-                &|p| fs::create_dir_all(p.join("x/y")).and(Err(ErrorKind::Other.into())),
-                &|p| std::fs::create_dir_all(p.join("x/y")).and(Err(ErrorKind::Other.into())),
-            ]),
+            (
+                "mkdirs",
+                [&|p| fs::create_dir_all(p.join("x/y")).and(Err(ErrorKind::Other.into())), &|p| {
+                    std::fs::create_dir_all(p.join("x/y")).and(Err(ErrorKind::Other.into()))
+                }],
+            ),
             ("read_dir", [&|p| fs::read_dir(p).map(drop), &|p| std::fs::read_dir(p).map(drop)]),
             ("read_link", [&|p| fs::read_link(p).map(drop), &|p| std::fs::read_link(p).map(drop)]),
             ("canonicalize", [&|p| fs::canonicalize(p).map(drop), &|p| std::fs::canonicalize(p).map(drop)]),
-            ("copy", [
-                &|p| fs::copy(p, at("full")).map(drop), &|p| std::fs::copy(p, at("full")).map(drop),
-            ]),
+            ("copy", [&|p| fs::copy(p, at("full")).map(drop), &|p| std::fs::copy(p, at("full")).map(drop)]),
         ];
-        let paths = [at("none"), at("file/below"), at("loop"), at("loop/x"), at(&long), at("full"), "".into(), "a\0b".into()];
+        let paths = [
+            at("none"),
+            at("file/below"),
+            at("loop"),
+            at("loop/x"),
+            at(&long),
+            at("full"),
+            "".into(),
+            "a\0b".into(),
+        ];
         let mut failed = 0;
         for path in &paths {
             for (name, [ours, std]) in &calls {
@@ -297,9 +302,8 @@ fn entries_are_read_while_others_run() {
         task::scope(|s| {
             s.spawn(|| blocking::unblock(move || wait.recv().unwrap()).unwrap());
             task::yield_now();
-            let late = time::timeout(Duration::from_millis(1), || {
-                entries.by_ref().map_while(Result::ok).count()
-            });
+            let late =
+                time::timeout(Duration::from_millis(1), || entries.by_ref().map_while(Result::ok).count());
             assert!((1..200).contains(&late.unwrap_err().0));
             go.send(()).unwrap();
         });

@@ -70,7 +70,8 @@ fn an_opening_that_nobody_answers_can_be_cancelled() {
         if has_ring() {
             // Nobody is left there.
             let nonblocking = rustix::fs::OFlags::NONBLOCK.bits() as i32;
-            let failed = OpenOptions::new().write(true).custom_flags(nonblocking).open(&fifos[0]).unwrap_err();
+            let failed =
+                OpenOptions::new().write(true).custom_flags(nonblocking).open(&fifos[0]).unwrap_err();
             assert_eq!(failed.raw_os_error(), Some(rustix::io::Errno::NXIO.raw_os_error()));
             assert_eq!(blocking::limiter().borrowed(), 0);
             return;
@@ -190,7 +191,11 @@ fn streams_have_no_places() {
         assert!(not_seekable.iter().all(|error| error.kind() == ErrorKind::NotSeekable), "{not_seekable:?}");
         // Nor is what was opened for one direction waited for in the other.
         let mut wrong = [(&writer).read(&mut [0]).unwrap_err(), (&reader).write(b"x").unwrap_err()];
-        assert!(wrong.iter_mut().all(|error| error.raw_os_error() == Some(rustix::io::Errno::BADF.raw_os_error())));
+        assert!(
+            wrong
+                .iter_mut()
+                .all(|error| error.raw_os_error() == Some(rustix::io::Errno::BADF.raw_os_error()))
+        );
     });
 }
 
