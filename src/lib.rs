@@ -38,6 +38,7 @@
 //! - [`sync`]: locks, and other places where tasks meet. [`channel`]: channels and queues.
 //! - [`select`](mod@select): waiting for several things, and taking exactly one.
 //! - [`net`]: sockets as std's, whose waits park the task; servers. [`io`]: lines within limits, copying, pipes, any descriptor.
+//! - [`fs`]: files as std's, through io_uring or on threads.
 //! - [`lowlevel`]: what all of that is made of, for primitives of your own, and the way in from other threads.
 //! - [`testing`]: tests in virtual time, under schedules that can be replayed, cancelled everywhere.
 //! - [`inspect`]: who waits for what, where, and who has it.
@@ -106,6 +107,9 @@ mod documents {
 
     #[doc = include_str!("../docs/io.md")]
     mod io {}
+
+    #[doc = include_str!("../docs/files.md")]
+    mod files {}
 
     #[doc = include_str!("../docs/tasks.md")]
     mod tasks {}

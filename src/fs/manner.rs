@@ -1,6 +1,6 @@
 //! What an open file is like, as far as it changes how it is read and written.
 
-use std::io::{Seek, SeekFrom};
+use std::io::Seek;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -73,7 +73,7 @@ impl Manners {
             return None;
         }
         let (_, size) = ask(file)?;
-        let position = (&*file).seek(SeekFrom::Current(0)).ok()?;
+        let position = (&*file).stream_position().ok()?;
         usize::try_from(size.saturating_sub(position)).ok()
     }
 }
