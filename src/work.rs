@@ -34,7 +34,8 @@ pub(crate) struct Work<J> {
 }
 
 struct Line {
-    waiting: CrossLine,
+    /// Each brings the number of its own queue, if it has one.
+    waiting: CrossLine<Option<usize>>,
     is_closed: bool,
 }
 
@@ -43,6 +44,13 @@ struct Line {
 pub(crate) struct Local<J> {
     queue: Worker<J>,
     index: usize,
+}
+
+impl<J> Local<J> {
+    /// Which one of them it is.
+    pub(crate) fn index(&self) -> usize {
+        self.index
+    }
 }
 
 /// How a wait for a job has ended, if it was not cancelled.
@@ -71,13 +79,13 @@ impl<J> Work<J> {
     /// Adds a job for anybody, and calls somebody. False if nobody is idle.
     pub(crate) fn add(&self, job: J) -> bool {
         self.jobs.push(job);
-        self.call()
+        self.call(None)
     }
 
-    /// As [`add`](Work::add), to a queue of one's own.
+    /// As [`add`](Work::add), to a queue of one's own, and calls one of the others.
     pub(crate) fn add_to(&self, local: &Local<J>, job: J) -> bool {
         local.queue.push(job);
-        self.call()
+        self.call(Some(local.index))
     }
 
     /// Takes a job: what was added for anybody first, then what others have in their queues.
@@ -122,8 +130,8 @@ impl<J> Work<J> {
         !self.jobs.is_empty() || self.locals.iter().any(|local| !local.is_empty())
     }
 
-    /// Calls somebody to look for jobs. False if nobody is idle.
-    pub(crate) fn call(&self) -> bool {
+    /// Calls somebody to look for jobs, but not that one. False if nobody else is idle.
+    fn call(&self, but: Option<usize>) -> bool {
         // The job is where it belongs; now for the sleepers. Whoever is not seen here stands in the line later than this, and sees the job.
         fence(Ordering::SeqCst);
         if self.idle.load(Ordering::Relaxed) == 0 {
@@ -131,7 +139,7 @@ impl<J> Work<J> {
         }
         let called = {
             let mut line = self.line.lock();
-            let last = line.waiting.len().checked_sub(1);
+            let last = line.waiting.iter().rposition(|waiter| but.is_none() || waiter.offer != but);
             let called = last.and_then(|last| line.waiting.remove_at(last));
             self.idle.store(line.waiting.len(), Ordering::Relaxed);
             called
@@ -147,18 +155,19 @@ impl<J> Work<J> {
     ///
     /// It was cancelled, as a task can be.
     #[track_caller]
-    pub(crate) fn wait(&self, why: &Why<'_>) -> Result<(), Cancelled> {
-        lowlevel::cross_park(why, &InLine { work: self, number: Cell::new(0) })
+    pub(crate) fn wait(&self, local: &Local<J>, why: &Why<'_>) -> Result<(), Cancelled> {
+        lowlevel::cross_park(why, &InLine { work: self, number: Cell::new(0), index: Some(local.index) })
     }
 
-    /// As [`wait`](Work::wait), for no longer than `limit`.
+    /// As [`wait`](Work::wait), for no longer than `limit`, and without a queue of one's own.
     ///
     /// # Errors
     ///
     /// It was cancelled, as a task can be.
     #[track_caller]
     pub(crate) fn wait_for(&self, limit: Duration, why: &Why<'_>) -> Result<Called, Cancelled> {
-        match lowlevel::cross_park_for(limit, why, &InLine { work: self, number: Cell::new(0) }) {
+        match lowlevel::cross_park_for(limit, why, &InLine { work: self, number: Cell::new(0), index: None })
+        {
             Ok(()) => Ok(Called::Look),
             Err(CrossError::Elapsed) => Ok(Called::TooLong),
             Err(CrossError::Cancelled(cancelled)) => Err(cancelled),
@@ -189,6 +198,7 @@ impl<J> Work<J> {
 struct InLine<'a, J> {
     work: &'a Work<J>,
     number: Cell<u64>,
+    index: Option<usize>,
 }
 
 impl<J> InLine<'_, J> {
@@ -207,7 +217,7 @@ impl<J> CrossWait for InLine<'_, J> {
             drop(line);
             return ticket.wake();
         }
-        let number = line.waiting.push(ticket, ());
+        let number = line.waiting.push(ticket, self.index);
         self.number.set(number);
         self.work.idle.store(line.waiting.len(), Ordering::Relaxed);
         drop(line);
@@ -234,8 +244,7 @@ impl<J> CrossWait for InLine<'_, J> {
 mod stand_in {
     use std::collections::VecDeque;
 
-    use loom::sync::atomic::{AtomicUsize, Ordering};
-    use loom::sync::{Arc, Mutex};
+    use crate::primitive::{Arc, AtomicUsize, Lock, Ordering};
 
     pub(crate) enum Steal<J> {
         Success(J),
@@ -246,16 +255,16 @@ mod stand_in {
 
     struct Queue<J> {
         len: AtomicUsize,
-        jobs: Mutex<VecDeque<J>>,
+        jobs: Lock<VecDeque<J>>,
     }
 
     impl<J> Queue<J> {
         fn new() -> Queue<J> {
-            Queue { len: AtomicUsize::new(0), jobs: Mutex::new(VecDeque::new()) }
+            Queue { len: AtomicUsize::new(0), jobs: Lock::new(VecDeque::new()) }
         }
 
         fn push(&self, job: J) {
-            self.jobs.lock().unwrap().push_back(job);
+            self.jobs.lock().push_back(job);
             self.len.fetch_add(1, Ordering::Relaxed);
         }
 
@@ -263,7 +272,7 @@ mod stand_in {
             if self.is_empty() {
                 return None;
             }
-            let job = self.jobs.lock().unwrap().pop_front()?;
+            let job = self.jobs.lock().pop_front()?;
             self.len.fetch_sub(1, Ordering::Relaxed);
             Some(job)
         }

@@ -6,6 +6,7 @@
 
 use std::cell::{OnceCell, RefCell};
 use std::io;
+use std::os::fd::RawFd;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -101,6 +102,15 @@ impl Chosen {
             Some(Made::Uring(uring)) => ("io_uring", uring.in_flight()),
         };
         DriverChoice { name, reason: self.reason.borrow().clone(), in_flight }
+    }
+
+    /// A descriptor that is ready to be read when a [`wait`](Chosen::wait) would return before its time.
+    pub(crate) fn descriptor(&self) -> io::Result<RawFd> {
+        Ok(match self.made()? {
+            Made::Readiness(readiness) => readiness.descriptor(),
+            #[cfg(target_os = "linux")]
+            Made::Uring(uring) => uring.descriptor()?,
+        })
     }
 
     /// What does I/O; it is made if there is none yet.

@@ -93,6 +93,11 @@ impl Readiness {
         Ok((readiness, waker))
     }
 
+    /// That of the system's own queue of events.
+    pub(super) fn descriptor(&self) -> RawFd {
+        self.poll.borrow().as_raw_fd()
+    }
+
     /// How many operations are waited for.
     #[inline]
     pub(super) fn in_flight(&self) -> usize {

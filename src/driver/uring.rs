@@ -19,7 +19,7 @@ use std::collections::{HashSet, VecDeque};
 use std::fmt;
 use std::io;
 use std::mem;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,6 +59,8 @@ pub(super) struct Uring {
     /// It can be told not to tell of cancellations that have succeeded.
     skips_success: bool,
     bell: Bell,
+    /// Is rung by the system for each completion, if somebody wants to know without asking the ring.
+    herald: OnceCell<Bell>,
     /// Operations whose completion has not come.
     in_flight: Cell<usize>,
     /// Those among them whose memory the system has.
@@ -170,6 +172,7 @@ impl Uring {
             setup,
             skips_success,
             bell: bell.clone(),
+            herald: OnceCell::new(),
             in_flight: Cell::new(0),
             carried: Cell::new(0),
             early: RefCell::default(),
@@ -256,6 +259,18 @@ impl Uring {
     ///
     /// # Errors
     ///
+    /// One that can be read when something has completed. The ring's own is not enough: nobody who polls that is woken for completions
+    /// that are worked out only when they are asked for.
+    pub(super) fn descriptor(&self) -> io::Result<RawFd> {
+        if self.herald.get().is_none() {
+            let herald = Bell::new()?;
+            self.ring.borrow().submitter().register_eventfd(herald.0.as_raw_fd())?;
+            let _only_now = self.herald.set(herald);
+        }
+        let herald = self.herald.get().expect("it was set just now");
+        Ok(herald.0.as_raw_fd())
+    }
+
     /// As [`submit`](Uring::submit).
     pub(super) fn watch(&self, key: Key, at: Descriptor, direction: Direction) -> io::Result<Submitted> {
         self.occupy(key, at, direction)?;
@@ -422,6 +437,10 @@ impl Uring {
 
     /// Returns when the time is over, the alarm was rung or operations have completed, of which it tells; or for no reason.
     pub(super) fn wait(&self, timeout: Option<Duration>, mut complete: impl FnMut(Key, Completion)) {
+        if let Some(herald) = self.herald.get() {
+            // Before what it told of is taken: what comes after that it tells again.
+            herald.hush();
+        }
         self.ask_again_for_ends();
         let told = self.reap(&mut complete);
         let mut ring = self.ring.borrow_mut();

@@ -37,6 +37,8 @@ pub enum Reason {
     Shutdown,
     /// Every task waited, and nothing was left that could wake one.
     Deadlock,
+    /// A signal has asked the program to end: [`signal::cancel_on`](crate::signal::cancel_on).
+    Interrupted,
     /// The task is panicking: a wait in a destructor must not switch.
     Unwinding,
     /// This process was forked from one in which a runtime runs, under that runtime: its tasks, and its input and output, are not here.
@@ -85,6 +87,7 @@ impl fmt::Display for Cancelled {
             Reason::Done => "cancelled: the scope needs it no longer",
             Reason::Shutdown => "cancelled: the runtime is shutting down",
             Reason::Deadlock => "cancelled: every task waited, and nothing could wake one",
+            Reason::Interrupted => "cancelled: a signal has asked the program to end",
             Reason::Unwinding => "not waited: the task is panicking",
             Reason::Forked => "not waited: the runtime is that of the process which this one was forked from",
             Reason::OutsideTask => "not waited: this is a callback, not a task",

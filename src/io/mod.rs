@@ -32,7 +32,7 @@
 //! The streams of this library are [`Read`] and [`Write`], for `&TcpStream` too. So whatever std makes of these works unchanged, and parks
 //! the task where it would block the thread: `BufReader`, `BufWriter`, `LineWriter`, `copy`, `read_to_end`, `read_exact`, `write_all`,
 //! `take`, `chain`, `lines`, `write!`. All of that is here under its own name too, so that `use ropewalk::io` can stand in
-//! place of `use std::io`; but for standard input and output, which block the thread.
+//! place of `use std::io`. [`stdin`], [`stdout`] and [`stderr`] are this library's own: `println!` blocks the thread if nobody reads.
 //!
 //! A cancelled wait passes through all of these as the error that it is: none of them tries again, and
 //! [`Cancelled::is`](crate::Cancelled::is) recognises it. What they had read by then is where std says that it is after an error:
@@ -52,6 +52,7 @@
 //! - [`copy_bidirectional`]: a proxy. [`copy_fd`]: copying inside the system. [`CloseWrite`]: streams that can be ended in one direction.
 //! - [`split`], [`split_borrowed`]: one half for who reads, and one for who writes.
 //! - [`pipe`]; [`Async`]: what else has a descriptor.
+//! - [`stdin`], [`stdout`], [`stderr`]: whatever they are, and without a change for others who have them too.
 //!
 //! # From asyncio
 //!
@@ -78,6 +79,7 @@
 //! | `get_extra_info("peername")`, `("socket")` | `peer_addr`, `local_addr`; the stream is the socket |
 //! | `start_tls` | [`LineReader::into_parts`] gives the stream, and what was received and not read, to whoever goes on |
 //! | `connect_read_pipe`, `connect_write_pipe` | [`PipeReader`], [`PipeWriter`], of an `OwnedFd`; [`Async`] |
+//! | `connect_read_pipe(sys.stdin)`, which sets the terminal of others not to block | [`stdin`] |
 //! | `add_reader`, `add_writer` | a task that calls [`Async::wait_readable`] or [`Async::wait_writable`] |
 //! | `loop.sendfile`, `sock_sendfile` | [`copy_fd`] |
 //! | two tasks read from one stream: `RuntimeError` | the same, of the kind `ResourceBusy`; with halves it does not compile |
@@ -93,6 +95,7 @@ mod error;
 mod halves;
 mod line_reader;
 mod pipe;
+mod stdio;
 
 pub use close_write::CloseWrite;
 pub use copy::{Copied, CopyDirection, CopyError, copy_bidirectional};
@@ -103,7 +106,11 @@ pub use halves::{
     BorrowedReadHalf, BorrowedWriteHalf, ReadHalf, ReuniteError, WriteHalf, split, split_borrowed,
 };
 pub use line_reader::LineReader;
+pub(crate) use pipe::nonblocking_pipe;
 pub use pipe::{PipeReader, PipeWriter, pipe};
+pub use stdio::{
+    Stderr, StderrLock, Stdin, StdinLines, StdinLock, Stdout, StdoutLock, stderr, stdin, stdout,
+};
 
 #[doc(no_inline)]
 pub use std::io::{

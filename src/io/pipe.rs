@@ -64,13 +64,13 @@ pub fn pipe() -> io::Result<(PipeReader, PipeWriter)> {
 }
 
 #[cfg(not(any(target_os = "macos", target_os = "ios")))]
-pub(super) fn nonblocking_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+pub(crate) fn nonblocking_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     use rustix::pipe::PipeFlags;
     Ok(rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?)
 }
 
 #[cfg(any(target_os = "macos", target_os = "ios"))]
-pub(super) fn nonblocking_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+pub(crate) fn nonblocking_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let ends = rustix::pipe::pipe()?;
     for end in [&ends.0, &ends.1] {
         rustix::io::fcntl_setfd(end, rustix::io::FdFlags::CLOEXEC)?;

@@ -5,6 +5,7 @@ use std::fmt;
 use std::panic::Location;
 
 use super::core::Core;
+use super::here;
 use super::hot::{Cancel, Outcome};
 use super::park;
 use super::place::{Place, Sleeper, sealed};
@@ -243,10 +244,11 @@ impl<A: Arm> Arm for &mut A {
 pub fn wait_as<A: Arm>(what: &'static str, arm: &mut A) -> Result<A::Output, Cancelled> {
     park::may_wait()?;
     loop {
+        let waits = here::waits();
         if let Some(output) = arm.try_now() {
             return Ok(output);
         }
-        if let Some(output) = wait_once(what, arm, Location::caller())? {
+        if let Some(output) = wait_once(what, arm, waits, Location::caller())? {
             return Ok(output);
         }
         // It may have been granted without having waited, and again and again. If it was cancelled meanwhile the next wait
@@ -267,10 +269,15 @@ pub fn wait<A: Arm>(arm: &mut A) -> Result<A::Output, Cancelled> {
 fn wait_once<A: Arm>(
     what: &'static str,
     arm: &mut A,
+    waits: u64,
     at: &'static Location<'static>,
 ) -> Result<Option<A::Output>, Cancelled> {
     let place = Some(arm.place());
     let mut entered = Entered { arm, place };
+    if here::waits() != waits {
+        // An arm of the user's has let the loop run, and the driver has told of events since the others were tried.
+        return Ok(entered.end());
+    }
     // Not before: in an arm of the user's, a generator may have been suspended and gone on in another task.
     let (core, task) = match park::whoever_waits() {
         Ok(found) => found,

@@ -104,6 +104,8 @@ pub(crate) struct Core {
     pub(super) blocked: WaitList,
     /// Tasks that wait for what other threads do for them, now.
     elsewhere: Cell<usize>,
+    /// Whether somebody else's loop drives it, who may wake tasks between its turns.
+    pub(super) is_guest: Cell<bool>,
     /// Set once every wait fails, shields or not.
     pub(super) past_shields: Cell<bool>,
     /// What the report said when no task could go on.
@@ -144,6 +146,7 @@ impl Core {
             live,
             blocked: WaitList::new(),
             elsewhere: Cell::new(0),
+            is_guest: Cell::new(false),
             past_shields: Cell::new(false),
             deadlock: OnceCell::new(),
             ending: Cell::new(false),
@@ -217,6 +220,10 @@ impl Core {
 
     pub(super) fn is_past_shields(&self) -> bool {
         self.past_shields.get()
+    }
+
+    pub(super) fn has_nobody_ready(&self) -> bool {
+        self.queue.is_empty()
     }
 
     /// Until this is dropped, something is done for the running task on another thread.

@@ -328,7 +328,7 @@ impl<O> CrossLine<O> {
     }
 
     /// All who wait, from the front to the back.
-    pub fn iter(&self) -> impl Iterator<Item = &CrossWaiter<O>> {
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &CrossWaiter<O>> + ExactSizeIterator {
         self.waiters.iter()
     }
 

@@ -97,6 +97,11 @@ impl Listed {
         Listed(live)
     }
 
+    /// For whoever wants to post something to this runtime, and is no remote of it.
+    pub(super) fn share(&self) -> Arc<Live> {
+        self.0.clone()
+    }
+
     /// Notes whose turn it is while `step` runs, for [`Live::running`]. An eager task has its turn within another's.
     pub(super) fn noting<R>(&self, task: &Record, step: impl FnOnce() -> R) -> R {
         let turn = Step { id: task.id, name: task.name(), spawned: task.spawned };

@@ -50,6 +50,7 @@ pub use super::cross::{
     CrossError, CrossLine, CrossTicket, CrossWait, CrossWaiter, cross_may_wait, cross_park, cross_park_for,
 };
 pub use super::descriptor::{Readiness, readable, wait_readable, wait_writable, writable};
+pub use super::guest::Guest;
 pub use super::held::Held;
 pub use super::info::{TaskInfo, TaskState, current_id};
 pub use super::park::{may_wait, will_wait};

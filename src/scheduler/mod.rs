@@ -15,6 +15,7 @@ mod descriptor;
 mod door;
 pub(crate) mod fork;
 mod frame;
+mod guest;
 mod handle;
 mod held;
 mod here;
@@ -43,6 +44,7 @@ mod why;
 use std::any::Any;
 use std::panic::Location;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use crate::driver::choice::DriverChoice;
@@ -93,6 +95,18 @@ pub(crate) fn all_info() -> Vec<info::TaskInfo> {
 pub(crate) fn failing_task() -> (Option<String>, &'static Location<'static>, bool, bool) {
     let task = here::lend_task().expect("an error of a task is noted in the task");
     (task.name(), task.spawned, task.branch.was_delivered(), task.was_cancelled_alone())
+}
+
+/// This thread's runtime, for whoever wants to post something to it and is no remote of it.
+#[track_caller]
+pub(crate) fn current_live() -> Arc<Live> {
+    here::need_core().live.share()
+}
+
+/// Cancels all tasks of this thread's runtime, the first one too, up to shields. False if that was done before.
+#[track_caller]
+pub(crate) fn cancel_all(reason: Reason) -> bool {
+    here::need_core().cancel_all(reason)
 }
 
 /// What does the input and output of this thread's runtime.

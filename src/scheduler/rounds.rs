@@ -24,26 +24,60 @@ use crate::generator::switch::Turn;
 /// Steps between two looks around: enough to make reading the clock cheap, few enough to be prompt.
 const BATCH: usize = 64;
 
+/// What the loop does when nobody is ready.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Rest {
+    /// It goes on.
+    None,
+    /// It waits for the driver, for so long at most.
+    Until(Option<Duration>),
+}
+
 impl Core {
     /// Runs tasks until `done`.
     pub(super) fn run_until(&self, done: impl Fn() -> bool) {
         while !done() {
-            for _ in 0..BATCH {
-                if self.queue.is_empty() {
-                    break;
-                }
-                let task = match &self.chance {
-                    None => self.queue.pop(),
-                    Some(chance) => self.queue.pop_at(chance.below(self.queue.len())),
-                };
-                // SAFETY: what is in the queue is alive, and has been told so by its state.
-                unsafe { self.step(task) };
-            }
-            self.look_around();
+            self.round();
             if self.queue.is_empty() && !done() {
-                self.idle();
+                if let Rest::Until(timeout) = self.rest() {
+                    self.sleep(timeout);
+                }
             }
         }
+    }
+
+    /// Steps of tasks that are ready, and a look around.
+    #[inline(always)]
+    fn round(&self) {
+        for _ in 0..BATCH {
+            if self.queue.is_empty() {
+                break;
+            }
+            let task = match &self.chance {
+                None => self.queue.pop(),
+                Some(chance) => self.queue.pop_at(chance.below(self.queue.len())),
+            };
+            // SAFETY: what is in the queue is alive, and has been told so by its state.
+            unsafe { self.step(task) };
+        }
+        self.look_around();
+    }
+
+    /// As one turn of [`run_until`](Core::run_until), but the wait is somebody else's, who waits for the driver's descriptor.
+    pub(super) fn turn(&self, done: impl Fn() -> bool) -> Rest {
+        // It may have been left asleep.
+        self.gate.wake_up();
+        self.round();
+        if !self.queue.is_empty() || done() {
+            return Rest::None;
+        }
+        let rest = self.rest();
+        if rest == Rest::None || !(self.gate.is_closed() || self.gate.fall_asleep()) {
+            return Rest::None;
+        }
+        // What was submitted goes to the system, and what is there already is taken: only what comes later makes the descriptor ready.
+        self.wait(Some(Duration::ZERO));
+        if self.queue.is_empty() { rest } else { Rest::None }
     }
 
     /// # Safety
@@ -145,9 +179,18 @@ impl Core {
         self.outside(message);
     }
 
-    /// Nobody is ready. Waits for something that can change that.
+    /// How long it is to the next deadline, if the clock is real.
+    pub(super) fn time_left(&self) -> Option<Option<Duration>> {
+        if self.clock.is_virtual() {
+            return None;
+        }
+        let next = self.timers.borrow().next_deadline().filter(|&deadline| deadline != NEVER);
+        Some(next.map(|deadline| Duration::from_nanos(deadline.saturating_sub(self.clock.now()))))
+    }
+
+    /// Nobody is ready. Changes that if nothing has to be waited for, and else says for how long to wait.
     #[cold]
-    fn idle(&self) {
+    fn rest(&self) -> Rest {
         // What is set for never does not count, or a virtual clock would come there.
         let next = self.timers.borrow().next_deadline().filter(|&deadline| deadline != NEVER);
         // What a callback has set for at once is due before anybody can say that all wait.
@@ -156,29 +199,38 @@ impl Core {
         // goes on before it is done.
         let stands_still = self.clock.is_virtual() && self.is_busy_elsewhere() && !is_due;
         if stands_still {
-            return self.sleep(None);
+            return Rest::Until(None);
         }
         if !is_due && !self.blocked.is_empty() {
-            self.blocked.wake_all(());
-            return;
+            // A task whose input has come does not wait.
+            self.look_at_operations();
+            if self.queue.is_empty() {
+                self.blocked.wake_all(());
+            }
+            return Rest::None;
         }
         match next {
             // What is in flight has been looked at just before: it is not there at this moment of a virtual time.
             Some(deadline) if self.clock.is_virtual() => self.clock.advance_to(deadline),
             // Whoever went last may have left a message: who sees that he is gone sees that too.
-            None if !self.gate.can_bring() && !self.gate.has_mail() && !self.driver.is_busy() => {
+            None if !self.gate.can_bring()
+                && !self.gate.has_mail()
+                && !self.driver.is_busy()
+                && !self.is_guest.get() =>
+            {
                 self.end_deadlock();
             }
             _ => {
                 let now = self.clock.now();
                 let timeout = next.map(|deadline| Duration::from_nanos(deadline.saturating_sub(now)));
-                if timeout == Some(Duration::ZERO) {
-                    // By the time it is due the next callback may have been set for at once.
-                    return self.look_at_operations();
+                if timeout != Some(Duration::ZERO) {
+                    return Rest::Until(timeout);
                 }
-                self.sleep(timeout);
+                // By the time it is due the next callback may have been set for at once.
+                self.look_at_operations();
             }
         }
+        Rest::None
     }
 
     fn sleep(&self, timeout: Option<Duration>) {
@@ -201,15 +253,20 @@ impl Core {
         } else {
             let _ = self.deadlock.set(report);
         }
-        // SAFETY: the top is a field of this.
-        unsafe {
-            if again {
-                self.past_shields.set(true);
-                Branch::cancel_shields(&self.top, self, Reason::Deadlock);
-            } else {
-                Branch::cancel(&self.top, self, Reason::Deadlock);
-            }
+        // If all were cancelled before there was a deadlock, this wakes nobody, and the next round goes past shields.
+        if !again {
+            self.cancel_all(Reason::Deadlock);
+            return;
         }
+        self.past_shields.set(true);
+        // SAFETY: the top is a field of this.
+        unsafe { Branch::cancel_shields(&self.top, self, Reason::Deadlock) };
+    }
+
+    /// Cancels the first task and all others, up to shields. False if that was done before.
+    pub(super) fn cancel_all(&self, reason: Reason) -> bool {
+        // SAFETY: the top is a field of this.
+        unsafe { Branch::cancel(&self.top, self, reason) }
     }
 
     /// The first task has ended: says who is left, and cancels them before any of them takes another step.
@@ -228,18 +285,25 @@ impl Core {
 
     /// After the first task: runs those that are left to their end.
     pub(super) fn wind_up(&self) {
-        self.run_until(|| self.alive.get() == 0);
+        loop {
+            self.run_until(|| self.alive.get() == 0);
+            if self.is_over() {
+                return;
+            }
+        }
+    }
+
+    /// No task is left. Whether nothing else is, or something had to be dropped that may have begun tasks.
+    pub(super) fn is_over(&self) -> bool {
+        if self.gate.is_closed() {
+            // What is dropped can spawn, and set timers: on with it until nothing is left.
+            return !self.drop_leftovers();
+        }
         // Whoever was told that their message arrived has it delivered. New tasks are born cancelled now.
         for message in self.gate.close() {
             self.deliver(message);
         }
-        // What is dropped can spawn, and set timers: on with it until nothing is left.
-        loop {
-            self.run_until(|| self.alive.get() == 0);
-            if !self.drop_leftovers() {
-                return;
-            }
-        }
+        false
     }
 
     /// Callbacks that never came to be due, and what other threads never asked for. False if there was nothing.

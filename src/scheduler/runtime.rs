@@ -185,19 +185,28 @@ impl Runtime {
         let core = Core::new(self.config.clone());
         core.plant();
         let result = drive(&core, Location::caller(), first);
-        match (result, core.deadlock()) {
-            (Ok(value), None) => Ok(value),
-            (Ok(value), Some(report)) => Err(RunError::Deadlock { report: report.to_owned(), value }),
-            (Err(JoinError::Panicked(panic)), deadlock) => {
-                // As where the first task unwraps the wait that failed: the panic does not say who waited for what.
-                if let Some(report) = deadlock {
-                    core.unhandled(None, Problem::Deadlock(report));
-                }
-                panic.resume()
+        conclude(&core, result)
+    }
+
+    pub(super) fn config(&self) -> &Config {
+        &self.config
+    }
+}
+
+/// What `run` returns when the first task has ended like that.
+pub(super) fn conclude<T>(core: &Core, result: Result<T, JoinError>) -> Result<T, RunError<T>> {
+    match (result, core.deadlock()) {
+        (Ok(value), None) => Ok(value),
+        (Ok(value), Some(report)) => Err(RunError::Deadlock { report: report.to_owned(), value }),
+        (Err(JoinError::Panicked(panic)), deadlock) => {
+            // As where the first task unwraps the wait that failed: the panic does not say who waited for what.
+            if let Some(report) = deadlock {
+                core.unhandled(None, Problem::Deadlock(report));
             }
-            (Err(JoinError::NoStack(error)), _) => Err(RunError::NoStack(error)),
-            (Err(error), _) => unreachable!("nothing cancels the first task before it begins: {error}"),
+            panic.resume()
         }
+        (Err(JoinError::NoStack(error)), _) => Err(RunError::NoStack(error)),
+        (Err(error), _) => unreachable!("nothing cancels the first task before it begins: {error}"),
     }
 }
 
@@ -208,14 +217,8 @@ fn drive<T>(
     first: impl FnOnce() -> T,
 ) -> Result<T, JoinError> {
     let _present = Present::new(core);
-    let mut extras = Extras::none();
-    let bytes = core.config.shape.map_or(FIRST_STACK, |_| 0);
-    if bytes > stack::default_size() {
-        extras.shape = Shape::new(bytes, stack::DEFAULT_GUARD_SIZE).ok();
-    }
-    let birth = Birth { id: TaskId::NONE, spawned, extras: Some(extras), handled: true, scoped: false };
     // SAFETY: the task has ended when this function returns, and its result is taken here.
-    let task = unsafe { core.spawn(core.top(), birth, || Ok(first())) };
+    let task = unsafe { core.spawn(core.top(), birth_of_first(core, spawned), || Ok(first())) };
     let record = task.record();
     core.run_until(|| record.state.get() == State::Ended);
     core.wind_up();
@@ -223,25 +226,45 @@ fn drive<T>(
     unsafe { record.take() }.expect("a task that has ended has a result")
 }
 
+/// How a first task is born.
+pub(super) fn birth_of_first(core: &Core, spawned: &'static Location<'static>) -> Birth {
+    let mut extras = Extras::none();
+    let bytes = core.config.shape.map_or(FIRST_STACK, |_| 0);
+    if bytes > stack::default_size() {
+        extras.shape = Shape::new(bytes, stack::DEFAULT_GUARD_SIZE).ok();
+    }
+    Birth { id: TaskId::NONE, spawned, extras: Some(extras), handled: true, scoped: false }
+}
+
 /// That a scheduler runs on this thread.
-struct Present {
+pub(super) struct Present {
     unwound: bool,
     /// `run` may be called in the body of a generator, which goes on afterwards.
     mark: Mark,
 }
 
 impl Present {
-    fn new(core: &Core) -> Present {
+    /// The panic of somebody else than the scheduler may go on while this is dropped.
+    pub(super) fn allow_panic(&mut self) {
+        self.unwound = true;
+    }
+
+    pub(super) fn new(core: &Core) -> Present {
         here::set_core(core);
         Present { unwound: std::thread::panicking(), mark: mark::current() }
     }
 }
 
+/// Ends the process if a panic goes through the scheduler; `unwound` is whether one went on before.
+pub(super) fn assert_sound(unwound: bool) {
+    if std::thread::panicking() && !unwound {
+        report::fatal("the scheduler panicked, and its tasks may borrow what unwinding would free");
+    }
+}
+
 impl Drop for Present {
     fn drop(&mut self) {
-        if std::thread::panicking() && !self.unwound {
-            report::fatal("the scheduler panicked, and its tasks may borrow what unwinding would free");
-        }
+        assert_sound(self.unwound);
         here::set_task(std::ptr::null());
         here::set_core(std::ptr::null());
         mark::set(self.mark);

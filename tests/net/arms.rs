@@ -1,14 +1,15 @@
 //! Sockets in `select`: what can be done is done by one arm, and the others have had no effect.
 
 use std::cell::Cell;
+use std::fmt;
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use ropewalk::net::TcpStream;
-use ropewalk::select::{Chosen, select, try_select};
-use ropewalk::{Cancelled, channel, inspect, lowlevel, task, testing, time};
+use ropewalk::select::{Arm, Chosen, select, try_select};
+use ropewalk::{Cancelled, Generator, Step, Yielder, channel, inspect, lowlevel, task, testing, time};
 
 use crate::tcp::{listen, pair};
 
@@ -418,5 +419,53 @@ fn both_directions_of_any_descriptor_are_waited_for_at_once() {
             far.read_exact(&mut vec![0; sent]).unwrap();
             writable.join().unwrap().unwrap();
         });
+    });
+}
+
+/// An arm that never gives anything, and lets the loop run where arms must not.
+struct Dawdles<'a, A> {
+    arm: A,
+    co: &'a Yielder<(), ()>,
+}
+
+impl<A: Arm> Arm for Dawdles<'_, A> {
+    type Output = A::Output;
+    type Place = A::Place;
+
+    fn try_now(&mut self) -> Option<A::Output> {
+        self.arm.try_now()
+    }
+
+    fn place(&mut self) -> A::Place {
+        // The task goes on, and comes back to this later.
+        self.co.yield_(());
+        self.arm.place()
+    }
+
+    fn end(&mut self, place: A::Place) -> Option<A::Output> {
+        self.arm.end(place)
+    }
+
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.arm.show(f)
+    }
+}
+
+#[test]
+fn what_comes_while_an_arm_dawdles_is_not_missed() {
+    ropewalk::run(|| {
+        let (mut near, mut far) = pair();
+        // From here on the driver knows the descriptor, and is told of changes only.
+        far.write_all(b"1").unwrap();
+        near.read_exact(&mut [0]).unwrap();
+        assert!(time::timeout(SOON, || near.read(&mut [0])).is_err());
+        let selects = Generator::new(move |co: &Yielder<(), ()>| {
+            let dawdles = Dawdles { arm: time::sleeping(Duration::from_secs(3600)), co };
+            matches!(select((dawdles, near.readable())), Ok(Chosen::Second(Ok(()))))
+        });
+        assert!(matches!(selects.start().unwrap(), Step::Yield(())));
+        far.write_all(b"2").unwrap();
+        time::sleep(SOON).unwrap();
+        assert!(matches!(selects.send(()).unwrap(), Step::Return(true)));
     });
 }
