@@ -12,18 +12,20 @@ use std::os::fd::BorrowedFd;
 
 /// A call on a file, or on a path.
 pub(crate) enum FileCall<'a, 'b> {
-    /// Gives how many bytes were read.
+    /// Gives how many bytes were read. `by_worker`: not by this thread, even if all of it is in memory, for it takes a while to copy it.
     Read {
         fd: BorrowedFd<'a>,
         buffers: &'a mut [IoSliceMut<'b>],
         at: Position,
+        by_worker: bool,
     },
-    /// Gives how many bytes were written. `in_one`: nobody else's are to be among them, as where several append.
+    /// Gives how many bytes were written. `by_worker`: as above; or it is to be done in one, and nobody else's are to be among
+    /// them, as where several append.
     Write {
         fd: BorrowedFd<'a>,
         parts: &'a [IoSlice<'b>],
         at: Position,
-        in_one: bool,
+        by_worker: bool,
     },
     /// Gives 0, as all below, when all that was written will outlast the system.
     Sync {

@@ -571,16 +571,17 @@ fn code_of(call: &FileCall<'_, '_>) -> u8 {
 fn entry_of(call: &mut FileCall<'_, '_>) -> Entry {
     const HERE: Fd = Fd(libc::AT_FDCWD);
     match call {
-        FileCall::Read { fd, buffers, at } => {
+        FileCall::Read { fd, buffers, at, by_worker } => {
             // A slice of bytes for the system is what the system calls an `iovec`: std promises that.
             let (list, count) = (buffers.as_mut_ptr().cast_const().cast(), FileCall::buffers(buffers.len()));
-            opcode::Readv::new(Fd(fd.as_raw_fd()), list, count).offset(offset_of(*at)).build()
+            let entry = opcode::Readv::new(Fd(fd.as_raw_fd()), list, count).offset(offset_of(*at)).build();
+            if *by_worker { entry.flags(Flags::ASYNC) } else { entry }
         }
-        FileCall::Write { fd, parts, at, in_one } => {
+        FileCall::Write { fd, parts, at, by_worker } => {
             let (list, count) = (parts.as_ptr().cast(), FileCall::buffers(parts.len()));
             let entry = opcode::Writev::new(Fd(fd.as_raw_fd()), list, count).offset(offset_of(*at)).build();
             // What is tried without waiting may be written in two parts; a thread of the ring writes it as a call of `write` would.
-            if *in_one { entry.flags(Flags::ASYNC) } else { entry }
+            if *by_worker { entry.flags(Flags::ASYNC) } else { entry }
         }
         FileCall::Sync { fd, data_only } => {
             let flags = if *data_only { FsyncFlags::DATASYNC } else { FsyncFlags::empty() };

@@ -366,16 +366,22 @@ impl File {
         if manner.is_stream && at == Position::Own && manner.is_readable {
             return self.read_stream(buffers);
         }
+        let is_large = LARGE < buffers.iter().map(|buffer| buffer.len()).sum();
         if let Some(place) = self.place(manner, at, is_alone) {
-            let call =
-                FileCall::Read { fd: self.inner.as_fd(), buffers: &mut *buffers, at: Position::At(place) };
+            let call = FileCall::Read {
+                fd: self.inner.as_fd(),
+                buffers: &mut *buffers,
+                at: Position::At(place),
+                by_worker: is_large,
+            };
             if let Some(count) = unless_refused(carry("read", &self.source, Ends::ByItself, call))? {
                 self.move_on(at, place, count);
                 return Ok(count);
             }
         }
         // A thread that has the position locked would keep this one waiting.
-        if at != Position::Own || self.at_position.load(Ordering::Relaxed) == 0 {
+        let is_free = at != Position::Own || self.at_position.load(Ordering::Relaxed) == 0;
+        if is_free && !is_large {
             if let Some(count) = self.read_now(manner, buffers, at)? {
                 return Ok(count);
             }
@@ -389,7 +395,7 @@ impl File {
     fn read_stream(&self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         let fd = self.inner.as_fd();
         for _ in 0..CREDULITY {
-            let call = FileCall::Read { fd, buffers: &mut *buffers, at: Position::Own };
+            let call = FileCall::Read { fd, buffers: &mut *buffers, at: Position::Own, by_worker: false };
             if let Some(count) = unless_refused(carry("read", &self.source, Ends::ByOthers, call))? {
                 return Ok(count);
             }
@@ -466,8 +472,10 @@ impl File {
         if manner.appends && !manner.is_stream && at == Position::Own {
             return self.append(parts);
         }
+        let is_large = LARGE < parts.iter().map(|part| part.len()).sum();
         if let Some(place) = self.place(manner, at, is_alone) {
-            let call = FileCall::Write { fd, parts, at: Position::At(place), in_one: manner.appends };
+            let call =
+                FileCall::Write { fd, parts, at: Position::At(place), by_worker: manner.appends || is_large };
             if let Some(count) = unless_refused(carry("write", &self.source, Ends::ByItself, call))? {
                 self.move_on(at, place, count);
                 return Ok(count);
@@ -482,7 +490,7 @@ impl File {
     #[track_caller]
     fn append(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         let fd = self.inner.as_fd();
-        let call = FileCall::Write { fd, parts, at: Position::Own, in_one: true };
+        let call = FileCall::Write { fd, parts, at: Position::Own, by_worker: true };
         if let Some(count) = unless_refused(carry("write", &self.source, Ends::ByItself, call))? {
             if count < parts.iter().map(|part| part.len()).sum() {
                 // Cut short by an error, it has left the position where it was: see `place`. It is where this has come to, or behind what others have appended.
@@ -499,7 +507,7 @@ impl File {
     fn write_stream(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         let fd = self.inner.as_fd();
         for _ in 0..CREDULITY {
-            let call = FileCall::Write { fd, parts, at: Position::Own, in_one: false };
+            let call = FileCall::Write { fd, parts, at: Position::Own, by_worker: false };
             if let Some(count) = unless_refused(carry("write", &self.source, Ends::ByOthers, call))? {
                 return Ok(count);
             }
@@ -604,6 +612,9 @@ impl File {
     }
 }
 
+/// What is larger is copied by another thread: it takes this one a while, in which no task runs.
+const LARGE: usize = 1 << 20;
+
 /// So often in a row is believed that a stream is ready which then says that it is not.
 const CREDULITY: u32 = 16;
 
@@ -633,7 +644,8 @@ struct OneByOne<'a> {
 impl Read for OneByOne<'_> {
     #[track_caller]
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.file.read_buffers(&mut [IoSliceMut::new(buffer)], Position::Own, self.is_alone)
+        let part = buffer.len().min(LARGE);
+        self.file.read_buffers(&mut [IoSliceMut::new(&mut buffer[..part])], Position::Own, self.is_alone)
     }
 }
 

@@ -29,6 +29,8 @@
 //! | metadata, permissions, times, lengths, reading directories, copying, whole trees | on a thread | on a thread |
 //! | FIFOs, terminals, sockets | by the ring | when they are ready |
 //!
+//! What is larger than a mebibyte is not copied by the thread that runs the tasks, wherever it is: a thread does it, or one of the ring's.
+//!
 //! Threads are those of [`blocking::unblock`](crate::blocking::unblock), under its [`limiter`](crate::blocking::limiter). A ring reads and writes at the position of a file for
 //! whoever has it alone, which `&mut File` shows; for `&File`, and for what was duplicated or came from elsewhere, the calls are made as with epoll,
 //! because a ring takes no lock around the position.

@@ -169,10 +169,39 @@ fn what_is_in_memory_is_read_though_there_is_no_thread() {
 }
 
 #[test]
+fn what_is_large_is_copied_by_another_thread() {
+    let folder = Folder::new();
+    Runtime::builder().driver(Driver::Epoll).build().run(|| {
+        let path = folder.join("file");
+        let bytes = numbered(3_000_000);
+        fs::write(&path, &bytes).unwrap();
+        let file = File::open(&path).unwrap();
+        let mut read = vec![0; 3_000_000];
+        let late = without_threads(|| time::timeout(Duration::from_millis(1), || file.read_at(&mut read, 0)));
+        assert!(Cancelled::is(&late.unwrap_err().0.unwrap_err()));
+        // And then it is not cut.
+        assert_eq!(file.read_at(&mut read, 0).unwrap(), 3_000_000);
+        assert!(read == bytes);
+    });
+    with_both(|folder| {
+        let path = folder.join("file");
+        let bytes = numbered(3_000_000);
+        let mut file = File::create_new(&path).unwrap();
+        assert_eq!(file.write(&bytes).unwrap(), 3_000_000);
+        file.rewind().unwrap();
+        let mut read = vec![0; 3_000_001];
+        assert_eq!(file.read(&mut read).unwrap(), 3_000_000);
+        assert!(read[..3_000_000] == bytes);
+        assert_eq!(file.stream_position().unwrap(), 3_000_000);
+    });
+}
+
+#[test]
 fn with_a_ring_files_need_no_thread() {
     let folder = Folder::new();
     Runtime::builder().driver(Driver::Uring).build().run(|| {
         if !has_ring() {
+            assert!(std::env::var_os("ROPEWALK_REQUIRE_URING").is_none(), "there is no ring");
             return;
         }
         without_threads(|| {
