@@ -234,8 +234,7 @@ impl<J> CrossWait for InLine<'_, J> {
 mod stand_in {
     use std::collections::VecDeque;
 
-    use loom::sync::atomic::{AtomicUsize, Ordering};
-    use loom::sync::{Arc, Mutex};
+    use crate::primitive::{Arc, AtomicUsize, Lock, Ordering};
 
     pub(crate) enum Steal<J> {
         Success(J),
@@ -246,16 +245,16 @@ mod stand_in {
 
     struct Queue<J> {
         len: AtomicUsize,
-        jobs: Mutex<VecDeque<J>>,
+        jobs: Lock<VecDeque<J>>,
     }
 
     impl<J> Queue<J> {
         fn new() -> Queue<J> {
-            Queue { len: AtomicUsize::new(0), jobs: Mutex::new(VecDeque::new()) }
+            Queue { len: AtomicUsize::new(0), jobs: Lock::new(VecDeque::new()) }
         }
 
         fn push(&self, job: J) {
-            let mut jobs = self.jobs.lock().unwrap();
+            let mut jobs = self.jobs.lock();
             jobs.push_back(job);
             self.len.fetch_add(1, Ordering::Relaxed);
         }
@@ -264,7 +263,7 @@ mod stand_in {
             if self.is_empty() {
                 return None;
             }
-            let mut jobs = self.jobs.lock().unwrap();
+            let mut jobs = self.jobs.lock();
             let job = jobs.pop_front()?;
             self.len.fetch_sub(1, Ordering::Relaxed);
             Some(job)
