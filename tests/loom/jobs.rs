@@ -42,7 +42,7 @@ fn take(work: &Work<Message>, jobs: usize) -> usize {
         sum += loop {
             match work.take() {
                 Some(job) => break job.number.read(),
-                None => work.wait(&WHY).unwrap(),
+                None => work.wait(None, &WHY).unwrap(),
             }
         };
     }
@@ -101,7 +101,7 @@ fn whoever_adds_to_a_queue_of_its_own_calls_somebody_to_steal() {
                 loop {
                     match work.take_beside(&other) {
                         Some(job) => break job.number.read(),
-                        None => work.wait(&WHY).unwrap(),
+                        None => work.wait(Some(&other), &WHY).unwrap(),
                     }
                 }
             }
@@ -142,7 +142,7 @@ fn a_task_that_is_cancelled_while_it_is_called_for_a_job_leaves_it_or_looks() {
                 let work = work.clone();
                 move || work.add(message(0, 7))
             });
-            let looks = task(cancel, || work.wait(&WHY).is_ok());
+            let looks = task(cancel, || work.wait(None, &WHY).is_ok());
             assert!(looks || !adder.join().unwrap(), "nobody looks, though somebody was called");
             assert_eq!(work.idle(), 0);
         });
@@ -157,7 +157,7 @@ fn nobody_waits_for_work_that_is_closed() {
             let work = work.clone();
             thread::spawn(move || {
                 while !work.is_closed() {
-                    work.wait(&WHY).unwrap();
+                    work.wait(None, &WHY).unwrap();
                 }
             })
         });
