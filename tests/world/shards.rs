@@ -512,7 +512,7 @@ fn jobs_that_never_end_starve_neither_timers_nor_input_nor_the_body() {
                 return;
             }
             (0..4).for_each(|_| go_on(shard, &is_done));
-            let mut stream = other.lock().unwrap().take().unwrap();
+            let mut stream = ropewalk::net::UnixStream::from(other.lock().unwrap().take().unwrap());
             let input = task::spawn(move || stream.read(&mut [0]).unwrap());
             time::sleep(Duration::from_millis(2)).unwrap();
             (&one).write_all(b"x").unwrap();
