@@ -466,7 +466,11 @@ pub fn check_cancelled() -> Result<(), Cancelled> {
 /// }
 /// ```
 ///
-/// Where a runtime runs on this thread, and where the thread does nothing for any task, it is called right here.
+/// `call` comes from another thread, and what it captures is `Send`. For values alone there is [`channel::cross`](crate::channel::cross), into which a
+/// call sends by itself.
+///
+/// Where a runtime runs on this thread, and where the thread does nothing for any task, it is called right here. A job of a [`Pool`] has no
+/// task, nor has an item of its [`map`](Pool::map): there too it is called right here, and must not wait.
 ///
 /// # Cancellation
 ///
