@@ -77,6 +77,8 @@ fn input() -> &'static Turns<LineReader<Standard>> {
 /// All handles share one buffer, as std's do; but with std's they share none: use either. Whoever waits while another task
 /// reads, of this runtime or another, waits for its turn.
 ///
+/// There is no arm for [`select`](crate::select::select). A task that reads, and sends the lines into a [channel](crate::channel), makes one of it.
+///
 /// # Cancellation
 ///
 /// What a wait that was cut short had read is there for the next, of whoever it is: also the part of a line, for `read_line`
