@@ -306,7 +306,8 @@ macro_rules! output {
 
         impl $handle {
             /// Waits for the turn to write, and keeps it until it is dropped: what others write comes before it or after it. A
-            /// second one in the same task would wait for ever.
+            /// second one in the same task would wait for ever. So would `writeln!(io::stdout(), ..)` in a function that is called meanwhile: std's
+            /// lock may be taken again, this one is to be written to.
             ///
             /// # Errors
             ///
