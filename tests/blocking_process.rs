@@ -165,7 +165,7 @@ fn where_no_thread_can_be_started_calls_are_made_by_whoever_asks() {
         });
         assert_eq!(blocking::statistics(), blocking::Statistics::default());
         assert_eq!((initialized.load(Ordering::SeqCst), pool.threads()), (1, 0));
-        pool.close().unwrap();
+        pool.shutdown().unwrap();
     });
 }
 

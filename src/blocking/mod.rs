@@ -473,8 +473,7 @@ pub fn check_cancelled() -> Result<(), Cancelled> {
 /// `call` comes from another thread, and what it captures is `Send`. For values alone there is [`channel::cross`](crate::channel::cross), into which a
 /// call sends by itself.
 ///
-/// Where a runtime runs on this thread, and where the thread does nothing for any task, it is called right here. A job of a [`Pool`] has no
-/// task, nor has an item of its [`map`](Pool::map): there too it is called right here, and must not wait.
+/// Where a runtime runs on this thread, and where the thread does nothing for anybody, it is called right here.
 ///
 /// # Cancellation
 ///
@@ -482,7 +481,8 @@ pub fn check_cancelled() -> Result<(), Cancelled> {
 ///
 /// # Errors
 ///
-/// The task was cancelled and has [abandoned](unblock_or_abandon) this call: there is no task.
+/// No task waits for this call: it was cancelled and has [abandoned](unblock_or_abandon) it, or this is the job of a [`Pool`], or an item of its
+/// [`map`](Pool::map).
 ///
 /// # Panics
 ///
@@ -490,30 +490,31 @@ pub fn check_cancelled() -> Result<(), Cancelled> {
 #[doc(alias = "from_thread.run")]
 #[doc(alias = "run_coroutine_threadsafe")]
 #[doc(alias = "call_soon_threadsafe")]
-pub fn run_in_task<T: Send>(call: impl FnOnce() -> T + Send) -> Result<T, Abandoned> {
+pub fn run_in_task<T: Send>(call: impl FnOnce() -> T + Send) -> Result<T, NoTask> {
     // Under a runtime of its own the call is in a task already.
     let job = match job::current() {
-        Some(Current::Hosted(job)) if lowlevel::current_id().is_none() => job,
+        Some(job) if lowlevel::current_id().is_none() => job,
         _ => return Ok(call()),
     };
+    let Current::Hosted(job) = job else { return Err(NoTask(())) };
     match job::ask(&job, call) {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(panicked)) => panic::resume_unwind(panicked),
-        Err(_) => Err(Abandoned(())),
+        Err(_) => Err(NoTask(())),
     }
 }
 
-/// The task that waited for this call was cancelled, and waits no longer: see [`run_in_task`].
+/// No task waits for this call: see [`run_in_task`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Abandoned(());
+pub struct NoTask(());
 
-impl fmt::Display for Abandoned {
+impl fmt::Display for NoTask {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the task that waited for this call was cancelled, and waits no longer")
+        f.write_str("no task waits for this call: it was abandoned, or is the job of a pool")
     }
 }
 
-impl std::error::Error for Abandoned {}
+impl std::error::Error for NoTask {}
 
 /// What is in the queue of threads.
 enum Queued {

@@ -44,7 +44,7 @@ use crate::scheduler::lowlevel;
 /// ```
 ///
 /// Threads are started when all are busy, and end when they have had nothing to do for a while. When the pool is dropped they end as soon as
-/// they have done what was submitted; the drop does not wait for that, [`close`](Pool::close) does.
+/// they have done what was submitted; the drop does not wait for that, [`shutdown`](Pool::shutdown) does.
 ///
 /// # From its own threads
 ///
@@ -184,7 +184,7 @@ impl Pool {
     ///
     /// # Panics
     ///
-    /// With the panic of `f`, when those that run have ended; no more are begun. If the pool is [shut down](Pool::shutdown).
+    /// With the panic of `f`, when those that run have ended; no more are begun. If the pool is [stopped](Pool::stop).
     #[doc(alias = "starmap")]
     #[track_caller]
     pub fn map<I, R, F>(&self, items: I, f: F) -> Result<Vec<R>, Cancelled>
@@ -237,7 +237,7 @@ impl Pool {
     ///
     /// # Panics
     ///
-    /// If the pool is [shut down](Pool::shutdown).
+    /// If the pool is [stopped](Pool::stop).
     #[doc(alias = "apply_async")]
     #[track_caller]
     pub fn submit<T: Send + 'static>(&self, call: impl FnOnce() -> T + Send + 'static) -> Job<T> {
@@ -303,14 +303,14 @@ impl Pool {
     }
 
     /// Lets its threads end when they have done what was submitted, and does not wait for that. Nothing can be submitted any more.
-    pub fn shutdown(&self) {
+    pub fn stop(&self) {
         // In a forked process nobody knows who had what locked.
         if self.is_here() {
             self.threads.close();
         }
     }
 
-    /// As [`shutdown`](Pool::shutdown), and waits until all is done: a task parks, a thread blocks.
+    /// As [`stop`](Pool::stop), and waits until all is done: a task parks, a thread blocks.
     ///
     /// ```
     /// use ropewalk::blocking::Pool;
@@ -320,22 +320,22 @@ impl Pool {
     ///
     /// let pool = Pool::new(2);
     /// (0..10).for_each(|_| drop(pool.submit(|| DONE.fetch_add(1, Ordering::Relaxed))));
-    /// pool.close().unwrap();
+    /// pool.shutdown().unwrap();
     /// assert_eq!(DONE.load(Ordering::Relaxed), 10);
     /// ```
     ///
     /// # Errors
     ///
-    /// [`Cancelled`], in tasks and in callbacks of a runtime: it is shut down, and goes on with what was submitted.
+    /// [`Cancelled`], in tasks and in callbacks of a runtime: it is stopped, and goes on with what was submitted.
     ///
     /// # Panics
     ///
     /// On a thread of the pool, which cannot wait for its own end.
     #[track_caller]
-    pub fn close(&self) -> Result<(), Cancelled> {
+    pub fn shutdown(&self) -> Result<(), Cancelled> {
         assert!(!threads::is_one_of(&self.threads), "a thread of a pool cannot wait for the end of the pool");
         lowlevel::cross_may_wait()?;
-        self.shutdown();
+        self.stop();
         if self.is_here() { self.threads.wait_for_end() } else { Ok(()) }
     }
 
@@ -362,7 +362,10 @@ impl Pool {
     #[track_caller]
     pub(super) fn assert_open(&self) {
         assert!(self.is_here(), "this pool and its threads are in the process that this one was forked from");
-        assert!(!self.threads.is_closed(), "this pool is shut down");
+        assert!(
+            !self.threads.is_closed(),
+            "this pool was stopped: make another one, or submit before `stop` and `shutdown`"
+        );
     }
 
     pub(super) fn start(&self, submitted: &Arc<Submitted>) {
@@ -387,7 +390,7 @@ fn initialize(initializer: &Initializer) {
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        self.shutdown();
+        self.stop();
     }
 }
 

@@ -85,7 +85,7 @@ impl<'scope, 'env> Scope<'scope, 'env> {
     ///
     /// # Panics
     ///
-    /// If the pool is [shut down](Pool::shutdown).
+    /// If the pool is [stopped](Pool::stop).
     #[track_caller]
     pub fn submit<T: Send + 'scope>(&'scope self, call: impl FnOnce() -> T + Send + 'scope) -> Job<T> {
         let (answer, call) = Answer::of(self.pool.prepared(call), Some(self.unheard.clone()));

@@ -18,8 +18,8 @@ use std::time::Duration;
 
 use crate::error::Cancelled;
 use crate::primitive::{Arc, Lock, MutexGuard, thread, thread_local};
-use crate::scheduler::fork;
 use crate::scheduler::lowlevel::{self, CrossLine, CrossTicket, CrossWait, Undo, Why};
+use crate::scheduler::{self, fork};
 use crate::work::{Called, Work};
 
 /// What a thread is to do.
@@ -122,6 +122,9 @@ impl<J: Job + 'static> Threads<J> {
             mine.generation.set(fork::generation());
             mine.threads.replace(Some(Rc::new(threads.clone())));
         });
+        scheduler::advise(
+            "it runs calls for tasks; a call has its task do what waits, by blocking::run_in_task",
+        );
         threads.look_for_jobs();
         // The thread-locals of jobs go after this, and what they do then is done by none of the threads.
         MINE.with(|mine| mine.threads.replace(None));

@@ -20,11 +20,16 @@ pub(crate) struct Here {
     waits: Cell<u64>,
     /// This is a child that was forked under a scheduler, which it has a copy of.
     is_forked: Cell<bool>,
+    /// What to do instead where this thread has no runtime.
+    advice: Cell<&'static str>,
 }
+
+/// Unless somebody knows better.
+const ADVICE: &str = "call this inside ropewalk::run";
 
 thread_local! {
     static HERE: Here = const {
-        Here { core: Cell::new(ptr::null()), task: Cell::new(ptr::null()), waits: Cell::new(0), is_forked: Cell::new(false) }
+        Here { core: Cell::new(ptr::null()), task: Cell::new(ptr::null()), waits: Cell::new(0), is_forked: Cell::new(false), advice: Cell::new(ADVICE) }
     };
 }
 
@@ -58,6 +63,11 @@ pub(super) fn set_task(task: *const Record) {
 #[inline(always)]
 pub(super) fn is_forked() -> bool {
     HERE.with(|here| here.is_forked.get())
+}
+
+/// What this thread is told by whoever finds no runtime here.
+pub(super) fn advise(advice: &'static str) {
+    HERE.with(|here| here.advice.set(advice));
 }
 
 /// Why a wait fails that is called where no task runs.
@@ -136,5 +146,5 @@ pub(super) fn set_core(core: *const Core) {
 #[track_caller]
 pub(super) fn no_runtime() -> ! {
     assert!(!is_forked(), "{}", super::fork::FORKED);
-    panic!("no runtime runs on this thread: call this inside ropewalk::run")
+    panic!("no runtime runs on this thread: {}", HERE.with(|here| here.advice.get()))
 }

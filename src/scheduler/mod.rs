@@ -65,6 +65,11 @@ pub use unhandled::{Problem, Unhandled};
 use crate::clock::{NEVER, Nanos};
 use crate::error::{Cancelled, Reason};
 
+/// What a panic says on this thread where something needs a runtime.
+pub(crate) fn advise(advice: &'static str) {
+    here::advise(advice);
+}
+
 /// A panic that another one goes before.
 pub(crate) fn unhandled_panic(payload: Box<dyn std::any::Any + Send>) {
     if let Some(core) = here::lend_core() {

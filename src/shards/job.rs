@@ -69,7 +69,7 @@ impl<'team, 'env, T> ShardJob<'team, 'env, T> {
     /// # Errors
     ///
     /// As for [`join`](ShardJob::join).
-    pub fn try_join(&self) -> Option<Result<T, JoinError>> {
+    pub fn try_result(&self) -> Option<Result<T, JoinError>> {
         match self.receiver.try_recv() {
             Ok(result) => Some(self.taken(result)),
             Err(TryRecvError::Empty) => None,

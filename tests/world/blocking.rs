@@ -216,3 +216,22 @@ fn a_wait_for_a_thread_fails_where_no_task_can_wait() {
         assert_eq!(refused, Err(Cancelled::new(Reason::OutsideTask)));
     });
 }
+
+#[test]
+fn a_job_without_a_task_cannot_have_one_do_something() {
+    let pool = blocking::Pool::new(1);
+    assert!(pool.submit(|| blocking::run_in_task(|| ()).is_err()).join().unwrap());
+    let refused = ropewalk::run(|| pool.map(0..2, |_| blocking::run_in_task(|| ()).is_err()));
+    assert_eq!(refused, Ok(vec![true, true]));
+}
+
+#[test]
+fn what_needs_a_task_says_on_a_thread_how_to_get_to_it() {
+    ropewalk::run(|| {
+        let said = blocking::unblock(|| {
+            let caught = std::panic::catch_unwind(|| time::sleep(Duration::from_millis(1)).is_ok());
+            *caught.unwrap_err().downcast::<String>().unwrap()
+        });
+        assert!(said.unwrap().contains("blocking::run_in_task"));
+    });
+}

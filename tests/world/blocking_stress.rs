@@ -192,7 +192,7 @@ fn jobs_that_are_cancelled_joined_and_dropped_by_anybody_are_called_once_or_take
         expected += at_least;
         unknown += perhaps;
     }
-    pool.close().unwrap();
+    pool.shutdown().unwrap();
     // What was dropped goes on by itself, and nothing takes it back.
     assert_eq!(called.load(Ordering::SeqCst), expected + unknown);
     assert_eq!(dropped.load(Ordering::SeqCst), 4 * 400);

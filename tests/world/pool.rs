@@ -247,7 +247,7 @@ fn an_iterator_that_is_dropped_takes_back_what_has_not_begun() {
     });
     drop(results);
     go.send(()).unwrap();
-    pool.close().unwrap();
+    pool.shutdown().unwrap();
     assert_eq!(called.load(Ordering::SeqCst), 0);
 }
 
@@ -424,22 +424,22 @@ fn what_was_submitted_before_the_end_of_a_pool_is_done() {
 fn a_pool_that_is_closed_has_no_threads_and_takes_nothing() {
     let pool = Pool::new(2);
     pool.map(0..10, |number| number).unwrap();
-    ropewalk::run(|| pool.close()).unwrap();
+    ropewalk::run(|| pool.shutdown()).unwrap();
     assert_eq!(pool.threads(), 0);
-    assert_eq!(panic_of(|| pool.submit(|| ())), "this pool is shut down");
-    assert_eq!(panic_of(|| pool.map(0..3, |_| ())), "this pool is shut down");
-    pool.close().unwrap();
+    assert!(panic_of(|| pool.submit(|| ())).starts_with("this pool was stopped"));
+    assert!(panic_of(|| pool.map(0..3, |_| ())).starts_with("this pool was stopped"));
+    pool.shutdown().unwrap();
     let never_used = Pool::new(1);
-    never_used.close().unwrap();
+    never_used.shutdown().unwrap();
 }
 
 #[test]
 fn a_thread_of_a_pool_does_not_wait_for_the_end_of_the_pool() {
     let pool = Pool::new(1);
-    let said = pool.scope(|s| s.submit(|| panic_of(|| pool.close())).join().unwrap());
+    let said = pool.scope(|s| s.submit(|| panic_of(|| pool.shutdown())).join().unwrap());
     assert_eq!(said, "a thread of a pool cannot wait for the end of the pool");
     let other = Pool::new(1);
-    pool.scope(|s| s.submit(|| other.close().unwrap()).join().unwrap());
+    pool.scope(|s| s.submit(|| other.shutdown().unwrap()).join().unwrap());
 }
 
 #[test]

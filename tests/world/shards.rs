@@ -182,7 +182,7 @@ fn the_panic_of_a_job_that_nobody_joins_ends_the_whole() {
                     if is_early {
                         drop(job);
                     } else {
-                        while job.try_join().is_none() {
+                        while job.try_result().is_none() {
                             task::yield_now();
                         }
                         let job = shard.spawn(|_| panic!("no job"));
@@ -565,7 +565,7 @@ fn a_job_is_one_of_several_things_to_wait_for() {
             other => panic!("{other:?}"),
         }
         assert!(quick.is_finished());
-        assert!(matches!(quick.try_join(), Some(Err(JoinError::Taken))));
+        assert!(matches!(quick.try_result(), Some(Err(JoinError::Taken))));
         assert!(matches!(select(quick.joining()), Ok(Err(JoinError::Taken))));
         let failing = shard.spawn(|_| panic!("no job"));
         let said = select((failing.joining(), slow.joining()));
