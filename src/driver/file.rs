@@ -69,6 +69,16 @@ pub(crate) enum Position {
     Own,
 }
 
+impl Position {
+    /// The place, if it is one.
+    pub(crate) fn place(self) -> Option<u64> {
+        match self {
+            Position::At(place) => Some(place),
+            Position::Own => None,
+        }
+    }
+}
+
 impl FileCall<'_, '_> {
     /// As many buffers as the system takes at a time.
     pub(super) fn buffers(count: usize) -> u32 {

@@ -20,7 +20,9 @@ use rustix::io::Errno;
 
 use super::OpenOptions;
 use super::manner::{Manner, Manners};
+use super::several;
 use super::thread::{is_in_task, on_thread};
+use crate::io::now;
 use crate::scheduler::io::{Direction, Ends, FileCall, Position, Source, carry, has_ring, wait_until_ready};
 
 /// An open file; as [`std::fs::File`].
@@ -427,7 +429,7 @@ impl File {
         if !manner.reads_now {
             return Ok(None);
         }
-        match super::now::read(fd, buffers, at) {
+        match now::read(fd, buffers, at.place()) {
             // Linux 5.9 and 5.10 say that of what is not in memory, too. At the end of a file a call does not wait.
             Ok(0) if !manner.is_stream && buffers.iter().any(|buffer| !buffer.is_empty()) => {
                 read_here(fd, buffers, at).map(Some)
@@ -533,7 +535,7 @@ impl File {
         }
         #[cfg(any(target_os = "linux", target_os = "android"))]
         if self.manners.of(&self.inner).writes_now {
-            match super::now::write(fd, parts) {
+            match now::write(fd, parts) {
                 Ok(count) => return Ok(Some(count)),
                 Err(Errno::AGAIN | Errno::INTR) => {}
                 Err(Errno::OPNOTSUPP | Errno::NOSYS) => self.manners.cannot_write_now(),
@@ -674,7 +676,7 @@ fn read_here(fd: BorrowedFd<'_>, buffers: &mut [IoSliceMut<'_>], at: Position) -
         Position::Own => rustix::io::retry_on_intr(|| rustix::io::readv(fd, buffers))?,
         Position::At(offset) => match buffers {
             [buffer] => rustix::io::retry_on_intr(|| rustix::io::pread(fd, &mut **buffer, offset))?,
-            _ => super::now::read_several(fd, buffers, offset)?,
+            _ => several::read(fd, buffers, offset)?,
         },
     })
 }
@@ -684,7 +686,7 @@ fn write_here(fd: BorrowedFd<'_>, parts: &[IoSlice<'_>], at: Position) -> io::Re
         Position::Own => rustix::io::retry_on_intr(|| rustix::io::writev(fd, parts))?,
         Position::At(offset) => match parts {
             [part] => rustix::io::retry_on_intr(|| rustix::io::pwrite(fd, part, offset))?,
-            _ => super::now::write_several(fd, parts, offset)?,
+            _ => several::write(fd, parts, offset)?,
         },
     })
 }

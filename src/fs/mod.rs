@@ -50,9 +50,9 @@
 mod directory;
 mod file;
 mod manner;
-mod now;
 mod options;
 mod paths;
+mod several;
 mod thread;
 
 pub use std::fs::{FileTimes, FileType, Metadata, Permissions};

@@ -94,6 +94,7 @@ mod descriptor;
 mod error;
 mod halves;
 mod line_reader;
+pub(crate) mod now;
 mod pipe;
 mod stdio;
 

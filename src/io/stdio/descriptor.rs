@@ -15,11 +15,12 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::LazyLock;
 
 use rustix::fs::{FileType, Stat, fstat};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
 use super::pump::pump;
 use crate::blocking;
+use crate::io::now;
 use crate::scheduler::io::{Direction, Operation, Source, perform};
 use crate::scheduler::lowlevel;
 
@@ -193,34 +194,16 @@ fn would_wait(error: &io::Error) -> bool {
     kinds.contains(&error.kind()) || error.raw_os_error() == Some(Errno::INVAL.raw_os_error())
 }
 
-/// For calls that take a place in a file: the one that it is at, which moves on.
-#[cfg(target_os = "linux")]
-const WHERE_IT_IS: u64 = u64::MAX;
-
 /// Reads what is there, and does not wait.
-#[cfg(target_os = "linux")]
 fn read_now(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
-    use rustix::io::{ReadWriteFlags, preadv2, retry_on_intr};
     let mut into = [io::IoSliceMut::new(buffer)];
-    Ok(retry_on_intr(|| preadv2(fd, &mut into, WHERE_IT_IS, ReadWriteFlags::NOWAIT))?)
+    Ok(retry_on_intr(|| now::read(fd, &mut into, None))?)
 }
 
 /// Writes what there is room for, and does not wait.
-#[cfg(target_os = "linux")]
 fn write_now(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
-    use rustix::io::{ReadWriteFlags, pwritev2, retry_on_intr};
     let from = [io::IoSlice::new(bytes)];
-    Ok(retry_on_intr(|| pwritev2(fd, &from, WHERE_IT_IS, ReadWriteFlags::NOWAIT))?)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn read_now(_: BorrowedFd<'_>, _: &mut [u8]) -> io::Result<usize> {
-    Err(io::ErrorKind::Unsupported.into())
-}
-
-#[cfg(not(target_os = "linux"))]
-fn write_now(_: BorrowedFd<'_>, _: &[u8]) -> io::Result<usize> {
-    Err(io::ErrorKind::Unsupported.into())
+    Ok(retry_on_intr(|| now::write(fd, &from))?)
 }
 
 /// On the system's own way to it, for what is open may have no other name.
