@@ -131,7 +131,7 @@ impl<J: Job + 'static> Threads<J> {
     fn look_for_jobs(&self) {
         loop {
             while let Some(job) = self.work.take() {
-                job.run();
+                run_to_its_end(job);
                 if self.leaves_if(|count| count.there > self.settings.most) {
                     return;
                 }
@@ -238,7 +238,7 @@ impl<J: Job + 'static> Stepping for Arc<Threads<J>> {
             count.aside -= 1;
             drop(count);
             if let Some(job) = self.work.take() {
-                job.run();
+                run_to_its_end(job);
             }
         }
     }
@@ -263,10 +263,17 @@ struct Mine {
     generation: Cell<usize>,
     /// How many waits of this thread's lie on its stacks: one of its own, or those of tasks of a runtime that runs on it.
     waits: Cell<usize>,
+    /// How often there were waits left of a job that had returned: see [`run_to_its_end`].
+    left: Cell<usize>,
 }
 
 thread_local! {
-    static MINE: Mine = Mine { threads: RefCell::new(None), generation: Cell::new(0), waits: Cell::new(0) };
+    static MINE: Mine = Mine {
+        threads: RefCell::new(None),
+        generation: Cell::new(0),
+        waits: Cell::new(0),
+        left: Cell::new(0),
+    };
 }
 
 impl Mine {
@@ -278,7 +285,27 @@ impl Mine {
 
 /// While there is one, this thread has stepped aside. It stays on this thread.
 #[must_use]
-pub(super) struct Aside(PhantomData<*const ()>);
+pub(super) struct Aside {
+    /// As [`Mine`] had it.
+    left: usize,
+    thread: PhantomData<*const ()>,
+}
+
+/// Waits lie on the stacks of tasks too, of a runtime that somebody else's loop drives. A job that returns may have forgotten one, or keep it
+/// for later. From then on its waits do not count: the thread does not wait for them.
+fn run_to_its_end(job: impl Job) {
+    job.run();
+    let left = MINE.try_with(|mine| match mine.waits.replace(0) {
+        0 => None,
+        _ => {
+            mine.left.set(mine.left.get() + 1);
+            mine.threads()
+        }
+    });
+    if let Ok(Some(threads)) = left {
+        threads.step_back();
+    }
+}
 
 /// To be called by whoever is about to wait for a job that another thread does.
 pub(super) fn step_aside() -> Aside {
@@ -288,15 +315,23 @@ pub(super) fn step_aside() -> Aside {
         threads.step_aside();
     }
     // Not before: stepping aside may run a job, which waits for itself.
-    let _ = MINE.try_with(|mine| mine.waits.set(mine.waits.get() + 1));
-    Aside(PhantomData)
+    let left = MINE.try_with(|mine| {
+        mine.waits.set(mine.waits.get() + 1);
+        mine.left.get()
+    });
+    Aside { left: left.unwrap_or(0), thread: PhantomData }
 }
 
 impl Drop for Aside {
     fn drop(&mut self) {
-        let last = MINE.try_with(|mine| match mine.waits.replace(mine.waits.get() - 1) {
-            1 => mine.threads(),
-            _ => None,
+        let last = MINE.try_with(|mine| {
+            if mine.left.get() != self.left {
+                return None;
+            }
+            match mine.waits.replace(mine.waits.get() - 1) {
+                1 => mine.threads(),
+                _ => None,
+            }
         });
         if let Ok(Some(threads)) = last {
             threads.step_back();
