@@ -102,9 +102,15 @@ impl Builder {
     }
 
     /// What its threads are called.
+    ///
+    /// # Panics
+    ///
+    /// If the name contains a zero byte.
     #[doc(alias = "thread_name_prefix")]
+    #[track_caller]
     pub fn name(mut self, name: impl Into<Cow<'static, str>>) -> Builder {
         self.settings.name = name.into();
+        assert!(!self.settings.name.contains('\0'), "the name of a thread contains no zero byte");
         self
     }
 
