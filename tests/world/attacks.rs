@@ -1,0 +1,401 @@
+//! Programs that misuse what there is for threads, files, children and signals: nothing is lost, and nothing hangs.
+
+use std::cell::{Cell, RefCell};
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier, Mutex, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use ropewalk::blocking::{self, Job, Pool};
+use ropewalk::lowlevel::Guest;
+use ropewalk::signal::{self, Signal};
+use ropewalk::{Runtime, shards, task, time};
+
+use super::child::{assert_ended_well, in_child};
+
+/// What panics when it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("dropped");
+    }
+}
+
+/// A test that fails by hanging, or by ending its process: it has one of its own, which is ended if it never comes to an end.
+#[track_caller]
+fn survive(test: &str, scenario: impl FnOnce()) {
+    let output = in_child(test, || {
+        thread::spawn(|| {
+            thread::sleep(Duration::from_secs(20));
+            eprintln!("it hangs");
+            std::process::exit(99);
+        });
+        scenario();
+    });
+    assert_ended_well(&output);
+}
+
+fn drive<T: 'static>(guest: &mut Guest<T>, mut until: impl FnMut() -> bool) {
+    while !until() {
+        assert!(guest.tick().is_none());
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn a_payload_that_holds_a_job_of_the_same_scope_is_dropped() {
+    survive("attacks::a_payload_that_holds_a_job_of_the_same_scope_is_dropped", || {
+        let pool = Pool::new(2);
+        let scope = panic::catch_unwind(AssertUnwindSafe(|| {
+            pool.scope(|s| {
+                let first = s.submit(|| panic!("first"));
+                let held: Job<()> = s.submit(|| panic!("second"));
+                first.wait().unwrap();
+                held.wait().unwrap();
+                drop(first);
+                let last = s.submit(move || panic::panic_any(held));
+                last.wait().unwrap();
+                drop(last);
+            });
+        }));
+        assert_eq!(*scope.unwrap_err().downcast::<&str>().unwrap(), "first");
+    });
+}
+
+#[test]
+fn a_map_whose_calls_panic_with_what_panics_in_its_drop_panics_once() {
+    survive("attacks::a_map_whose_calls_panic_with_what_panics_in_its_drop_panics_once", || {
+        let pool = Pool::new(2);
+        let both = Barrier::new(2);
+        let mapped = panic::catch_unwind(AssertUnwindSafe(|| {
+            pool.map(0..2, |_| -> u32 {
+                both.wait();
+                panic::panic_any(Bomb)
+            })
+        }));
+        let payload = mapped.unwrap_err();
+        assert!(payload.is::<Bomb>());
+        std::mem::forget(payload);
+        assert_eq!(pool.map(0..2, |n| n), Ok(vec![0, 1]));
+    });
+}
+
+#[test]
+fn an_imap_whose_calls_panic_with_what_panics_in_its_drop_panics_once() {
+    survive("attacks::an_imap_whose_calls_panic_with_what_panics_in_its_drop_panics_once", || {
+        let pool = Pool::new(1);
+        let mapped = panic::catch_unwind(AssertUnwindSafe(|| {
+            let call = |n: u32| {
+                if n > 0 {
+                    panic::panic_any(Bomb)
+                }
+            };
+            let mut results = pool.imap(0..3, call).ahead(3);
+            assert_eq!(results.next(), Some(Ok(())));
+            // All are done then.
+            pool.submit(|| ()).join().unwrap();
+            results.next()
+        }));
+        let payload = mapped.unwrap_err();
+        assert!(payload.is::<Bomb>());
+        std::mem::forget(payload);
+        assert_eq!(pool.map(0..2, |n| n), Ok(vec![0, 1]));
+    });
+}
+
+#[test]
+fn a_job_that_is_dropped_in_an_unwinding_may_have_what_panics_in_its_drop() {
+    survive("attacks::a_job_that_is_dropped_in_an_unwinding_may_have_what_panics_in_its_drop", || {
+        let pool = Pool::new(1);
+        let panicked = panic::catch_unwind(AssertUnwindSafe(|| {
+            let job: Job<()> = pool.submit(|| panic::panic_any(Bomb));
+            job.wait().unwrap();
+            panic!("with it");
+        }));
+        assert_eq!(*panicked.unwrap_err().downcast::<&str>().unwrap(), "with it");
+    });
+}
+
+#[test]
+fn a_guest_that_a_job_forgets_does_not_count_for_its_thread() {
+    survive("attacks::a_guest_that_a_job_forgets_does_not_count_for_its_thread", || {
+        let pool = Pool::new(1);
+        let (release, blocked) = mpsc::channel::<()>();
+        let job = pool.submit(move || {
+            let begun = Arc::new(AtomicUsize::new(0));
+            let its = begun.clone();
+            let first = move || {
+                blocking::unblock(move || {
+                    its.store(1, Ordering::SeqCst);
+                    let _ = blocked.recv();
+                })
+            };
+            let mut guest = Guest::new(&Runtime::new(), first).unwrap();
+            drive(&mut guest, || begun.load(Ordering::SeqCst) == 1);
+            std::mem::forget(guest);
+        });
+        job.join().unwrap();
+        assert_eq!(pool.threads(), 1);
+        // Never more than one at a time.
+        let working = Arc::new(AtomicUsize::new(0));
+        let jobs: Vec<_> = (0..20)
+            .map(|_| {
+                let working = working.clone();
+                pool.submit(move || {
+                    let now = working.fetch_add(1, Ordering::SeqCst);
+                    thread::sleep(Duration::from_millis(1));
+                    working.fetch_sub(1, Ordering::SeqCst);
+                    now
+                })
+            })
+            .collect();
+        let most = jobs.into_iter().map(|job| job.join().unwrap()).max();
+        pool.close().unwrap();
+        assert_eq!(most, Some(0));
+        drop(release);
+    });
+}
+
+#[test]
+fn a_job_of_other_shards_that_has_failed_leaves_these_alone() {
+    survive("attacks::a_job_of_other_shards_that_has_failed_leaves_these_alone", || {
+        let held = AtomicUsize::new(0);
+        let ran = panic::catch_unwind(|| {
+            shards::run(1, |outer| {
+                let job = outer.spawn(|_| -> () { panic!("outer") });
+                while !job.is_finished() {
+                    task::yield_now();
+                }
+                let job = Mutex::new(Some(job));
+                let inner = blocking::unblock(|| {
+                    shards::run(1, |_| {
+                        drop(job.lock().unwrap().take());
+                        time::sleep(Duration::from_millis(1))
+                    })
+                });
+                assert_eq!(inner, Ok(vec![Ok(())]));
+                held.store(1, Ordering::SeqCst);
+            });
+        });
+        assert_eq!(held.load(Ordering::SeqCst), 1);
+        assert_eq!(*ran.unwrap_err().downcast::<&str>().unwrap(), "outer");
+    });
+}
+
+#[test]
+fn shards_of_which_one_is_cancelled_by_a_signal_end() {
+    survive("attacks::shards_of_which_one_is_cancelled_by_a_signal_end", || {
+        let (sent, told) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let results = shards::run(2, |shard| {
+            if shard.index() == 0 {
+                signal::cancel_on([Signal::USR1]).unwrap();
+                sent.store(1, Ordering::SeqCst);
+                Signal::USR1.raise().unwrap();
+                let slept = time::sleep(Duration::from_secs(3600)).is_err();
+                told.store(1, Ordering::SeqCst);
+                return slept;
+            }
+            while told.load(Ordering::SeqCst) == 0 {
+                if time::sleep(Duration::from_millis(1)).is_err() {
+                    break;
+                }
+            }
+            let _ = task::shield(|| time::sleep(Duration::from_millis(20)));
+            shard.spawn_on(0, |_| ()).join().is_err()
+        });
+        assert_eq!(results, [true, true]);
+    });
+}
+
+fn threads_called(name: &str) -> usize {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    let names = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok());
+    names.filter(|its| its.trim() == name).count()
+}
+
+#[test]
+fn a_thread_that_watches_for_signals_ends_though_one_comes_at_the_end() {
+    survive("attacks::a_thread_that_watches_for_signals_ends_though_one_comes_at_the_end", || {
+        let keep = signal::Signals::new([Signal::USR1]).unwrap();
+        for round in 0..1500_u32 {
+            ropewalk::run(|| {
+                signal::cancel_on([Signal::USR1]).unwrap();
+                Signal::USR1.raise().unwrap();
+                for _ in 0..round % 400 {
+                    std::hint::spin_loop();
+                }
+            });
+        }
+        drop(keep);
+        let mut left = usize::MAX;
+        for _ in 0..200 {
+            left = threads_called("ropewalk-signal");
+            if left == 0 {
+                break;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        assert_eq!(left, 0);
+    });
+}
+
+#[test]
+fn a_guest_that_a_panic_drops_sees_its_tasks_end() {
+    survive("attacks::a_guest_that_a_panic_drops_sees_its_tasks_end", || {
+        let ended = std::rc::Rc::new(Cell::new(0));
+        let its = ended.clone();
+        let panicked = panic::catch_unwind(AssertUnwindSafe(|| {
+            let begun = Arc::new(AtomicUsize::new(0));
+            let is_begun = begun.clone();
+            let mut guest = Guest::new(&Runtime::new(), move || {
+                let (say, hear) = mpsc::channel();
+                let other = task::spawn({
+                    let its = its.clone();
+                    move || {
+                        let slept = time::sleep(Duration::from_secs(3600));
+                        assert!(slept.is_err());
+                        assert_eq!(blocking::unblock(|| 1).map_err(drop), Err(()));
+                        its.set(its.get() + 1);
+                        say.send(()).unwrap();
+                    }
+                });
+                let sleeper = task::spawn(|| task::shield(|| time::sleep(Duration::from_millis(2))));
+                let heard = blocking::unblock(move || {
+                    begun.store(1, Ordering::SeqCst);
+                    hear.recv().unwrap();
+                });
+                its.set(its.get() + 10);
+                drop((heard, other, sleeper));
+            })
+            .unwrap();
+            drive(&mut guest, || is_begun.load(Ordering::SeqCst) == 1);
+            panic!("the host");
+        }));
+        assert_eq!(*panicked.unwrap_err().downcast::<&str>().unwrap(), "the host");
+        assert_eq!(ended.get(), 11);
+        assert_eq!(ropewalk::run(|| 3), 3);
+    });
+}
+
+thread_local! {
+    static KEPT: RefCell<Option<Guest<()>>> = const { RefCell::new(None) };
+    static LATE: RefCell<Option<Box<dyn std::any::Any>>> = const { RefCell::new(None) };
+}
+
+fn busy_guest(begun: &Arc<AtomicUsize>, ended: &Arc<AtomicUsize>) -> Guest<()> {
+    let (begun, ended) = (begun.clone(), ended.clone());
+    Guest::new(&Runtime::new(), move || {
+        let child = task::spawn({
+            let ended = ended.clone();
+            move || {
+                assert!(time::sleep(Duration::from_secs(3600)).is_err());
+                ended.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        let unblocked = task::spawn({
+            let begun = begun.clone();
+            move || {
+                blocking::unblock(|| {
+                    begun.store(1, Ordering::SeqCst);
+                    while blocking::cancelled().is_none() {
+                        thread::yield_now();
+                    }
+                })
+            }
+        });
+        drop((child.join(), unblocked));
+        ended.fetch_add(1, Ordering::SeqCst);
+    })
+    .unwrap()
+}
+
+#[test]
+fn a_guest_that_goes_with_its_thread_sees_its_tasks_end() {
+    survive("attacks::a_guest_that_goes_with_its_thread_sees_its_tasks_end", || {
+        for early in [true, false] {
+            let ended = Arc::new(AtomicUsize::new(0));
+            let its = ended.clone();
+            let thread = thread::spawn(move || {
+                if early {
+                    KEPT.with(|_| ());
+                }
+                let begun = Arc::new(AtomicUsize::new(0));
+                let mut guest = busy_guest(&begun, &its);
+                drive(&mut guest, || begun.load(Ordering::SeqCst) == 1);
+                KEPT.set(Some(guest));
+            });
+            thread.join().unwrap();
+            assert_eq!(ended.load(Ordering::SeqCst), 2);
+        }
+        // On a thread of a pool.
+        let pool = Pool::new(1);
+        let ended = Arc::new(AtomicUsize::new(0));
+        let its = ended.clone();
+        pool.submit(move || {
+            let begun = Arc::new(AtomicUsize::new(0));
+            let mut guest = busy_guest(&begun, &its);
+            drive(&mut guest, || begun.load(Ordering::SeqCst) == 1);
+            KEPT.set(Some(guest));
+        })
+        .join()
+        .unwrap();
+        pool.submit(|| ()).join().unwrap();
+        pool.close().unwrap();
+        while ended.load(Ordering::SeqCst) < 2 {
+            thread::yield_now();
+        }
+    });
+}
+
+/// What uses the library when its thread ends.
+struct AtTheEnd(Arc<AtomicUsize>);
+
+impl Drop for AtTheEnd {
+    fn drop(&mut self) {
+        let pool = Pool::new(1);
+        assert_eq!(pool.submit(|| 1).join().unwrap(), 1);
+        assert_eq!(pool.map(0..3, |n| n), Ok(vec![0, 1, 2]));
+        assert_eq!(ropewalk::run(|| blocking::unblock(|| blocking::run_in_task(|| 2).unwrap())), Ok(2));
+        assert_eq!(ropewalk::run(|| blocking::unblock_cpu(|| 2)), Ok(2));
+        assert_eq!(shards::run(2, |shard| shard.spawn(|_| 1).join().unwrap()), [1, 1]);
+        assert_eq!(blocking::cancelled(), None);
+        assert_eq!(blocking::unblock(|| 1), Ok(1));
+        assert_eq!(blocking::run_in_task(|| 1), Ok(1));
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn threads_of_pools_may_use_the_library_at_their_end() {
+    survive("attacks::threads_of_pools_may_use_the_library_at_their_end", || {
+        let ended = Arc::new(AtomicUsize::new(0));
+        let pool = Pool::new(2);
+        for early in [true, false] {
+            let its = ended.clone();
+            let job = pool.submit(move || {
+                if early {
+                    LATE.set(Some(Box::new(AtTheEnd(its.clone()))));
+                }
+                assert_eq!(ropewalk::run(|| blocking::unblock(|| 1)), Ok(1));
+                if !early {
+                    LATE.set(Some(Box::new(AtTheEnd(its.clone()))));
+                }
+            });
+            job.join().unwrap();
+        }
+        let its = ended.clone();
+        blocking::spawn_thread(move || LATE.set(Some(Box::new(AtTheEnd(its))))).join().unwrap();
+        pool.close().unwrap();
+        while ended.load(Ordering::SeqCst) < 2 {
+            thread::yield_now();
+        }
+    });
+}
+
+#[test]
+fn a_name_that_no_thread_can_have_is_refused_where_it_is_said() {
+    let built = panic::catch_unwind(|| Pool::builder().name("a\0b"));
+    assert!(built.is_err());
+}
