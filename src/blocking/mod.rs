@@ -48,6 +48,7 @@ pub use self::pool::{Builder, Pool};
 pub use self::scope::Scope;
 use self::submitted::Submitted;
 pub use self::thread::{Thread, spawn_thread};
+pub(crate) use self::threads::step_aside;
 use self::threads::{Settings, Threads};
 use crate::error::Cancelled;
 use crate::primitive::Arc;

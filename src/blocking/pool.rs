@@ -341,6 +341,8 @@ impl Pool {
         assert!(!threads::is_one_of(&self.threads), "a thread of a pool cannot wait for the end of the pool");
         lowlevel::cross_may_wait()?;
         self.shutdown();
+        // On a thread of another pool, that what this one waits for may need.
+        let _aside = threads::step_aside();
         if self.is_here() { self.threads.wait_for_end() } else { Ok(()) }
     }
 

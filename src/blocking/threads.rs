@@ -218,19 +218,20 @@ impl<J> CrossWait for AtEnd<'_, J> {
 
 /// What a thread knows of those that it is one of, whatever jobs they run.
 trait Stepping {
-    fn step_aside(&self);
+    /// `may_run`: where nobody is left to look for jobs and nobody can be started, it does them before.
+    fn step_aside(&self, may_run: bool);
     fn step_back(&self);
     /// Tells them from others.
     fn address(&self) -> *const ();
 }
 
 impl<J: Job + 'static> Stepping for Arc<Threads<J>> {
-    fn step_aside(&self) {
+    fn step_aside(&self, may_run: bool) {
         loop {
             let mut count = self.count.lock();
             count.there -= 1;
             count.aside += 1;
-            if !self.work.has_jobs() || Threads::start(self, &mut count) == Ok(()) {
+            if !self.work.has_jobs() || Threads::start(self, &mut count) == Ok(()) || !may_run {
                 return;
             }
             // Nobody would come to them while this one waits, perhaps for one of them.
@@ -285,7 +286,7 @@ impl Mine {
 
 /// While there is one, this thread has stepped aside. It stays on this thread.
 #[must_use]
-pub(super) struct Aside {
+pub(crate) struct Aside {
     /// As [`Mine`] had it.
     left: usize,
     thread: PhantomData<*const ()>,
@@ -308,11 +309,20 @@ fn run_to_its_end(job: impl Job) {
 }
 
 /// To be called by whoever is about to wait for a job that another thread does.
-pub(super) fn step_aside() -> Aside {
+pub(crate) fn step_aside() -> Aside {
+    step_aside_and(true)
+}
+
+/// As [`step_aside`], for an arm, which must not do any job itself. Where no thread can be started, it waits in vain for one that nobody has begun.
+pub(super) fn step_aside_only() -> Aside {
+    step_aside_and(false)
+}
+
+fn step_aside_and(may_run: bool) -> Aside {
     // Where thread-locals are gone, the thread has been counted out.
     let first = MINE.try_with(|mine| if mine.waits.get() == 0 { mine.threads() } else { None });
     if let Ok(Some(threads)) = first {
-        threads.step_aside();
+        threads.step_aside(may_run);
     }
     // Not before: stepping aside may run a job, which waits for itself.
     let left = MINE.try_with(|mine| {
