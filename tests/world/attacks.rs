@@ -399,3 +399,142 @@ fn a_name_that_no_thread_can_have_is_refused_where_it_is_said() {
     let built = panic::catch_unwind(|| Pool::builder().name("a\0b"));
     assert!(built.is_err());
 }
+
+#[test]
+fn what_a_host_spawns_when_its_guest_is_done_is_gone_with_it() {
+    survive("attacks::what_a_host_spawns_when_its_guest_is_done_is_gone_with_it", || {
+        let held = std::rc::Rc::new(());
+        for kept in [true, false] {
+            let mut guest = Guest::new(&Runtime::new(), || 7).unwrap();
+            let result = loop {
+                if let Some(result) = guest.tick() {
+                    break result;
+                }
+            };
+            assert_eq!(result.unwrap(), 7);
+            let its = held.clone();
+            let late = task::spawn(move || drop(its));
+            let its = held.clone();
+            let _timer = time::call_later(Duration::ZERO, move || drop(its));
+            if kept {
+                drop(guest);
+                assert!(late.is_finished());
+                drop(late);
+            } else {
+                drop(late);
+                drop(guest);
+            }
+            assert_eq!(std::rc::Rc::strong_count(&held), 1);
+            assert_eq!(ropewalk::run(|| 3), 3);
+        }
+    });
+}
+
+#[test]
+fn a_scope_of_the_host_between_turns_is_sound() {
+    survive("attacks::a_scope_of_the_host_between_turns_is_sound", || {
+        let mut guest = Guest::new(&Runtime::new(), || time::sleep(Duration::from_millis(2))).unwrap();
+        let mut count = 0;
+        let result = loop {
+            if let Some(result) = guest.tick() {
+                break result;
+            }
+            let text = String::from("on the host's stack");
+            let scoped = panic::catch_unwind(AssertUnwindSafe(|| {
+                task::scope(|s| {
+                    s.spawn(|| text.len());
+                })
+            }));
+            drop(text);
+            count += usize::from(scoped.is_ok());
+        };
+        assert_eq!(result.unwrap(), Ok(()));
+        println!("{count}");
+    });
+}
+
+#[test]
+fn a_job_selects_the_job_of_its_own_pool() {
+    survive("attacks::a_job_selects_the_job_of_its_own_pool", || {
+        let pool = Arc::new(Pool::new(1));
+        let its = pool.clone();
+        let job = pool.submit(move || {
+            ropewalk::run(|| {
+                let inner = its.submit(|| 5);
+                ropewalk::select::select(inner.joining()).unwrap().unwrap()
+            })
+        });
+        assert_eq!(job.join().unwrap(), 5);
+    });
+}
+
+#[test]
+fn a_job_that_closes_another_pool_makes_room_for_what_that_waits_for() {
+    survive("attacks::a_job_that_closes_another_pool_makes_room_for_what_that_waits_for", || {
+        let (one, two) = (Arc::new(Pool::new(1)), Arc::new(Pool::new(1)));
+        let (go, wait) = mpsc::channel::<()>();
+        let its = one.clone();
+        let inner = two.submit(move || {
+            wait.recv().unwrap();
+            its.submit(|| 5).join().unwrap()
+        });
+        let its = two.clone();
+        let closing = one.submit(move || {
+            go.send(()).unwrap();
+            its.close().unwrap();
+        });
+        assert_eq!(inner.join().unwrap(), 5);
+        closing.join().unwrap();
+    });
+}
+
+#[test]
+fn computations_that_run_shards_make_room_for_what_those_compute() {
+    survive("attacks::computations_that_run_shards_make_room_for_what_those_compute", || {
+        let processors = thread::available_parallelism().unwrap().get();
+        let all = Barrier::new(processors);
+        let sums = ropewalk::run(|| {
+            let all = &all;
+            task::gather((0..processors).map(|_| {
+                move || {
+                    blocking::unblock_cpu(|| {
+                        all.wait();
+                        shards::run(1, |_| blocking::unblock_cpu(|| 1).unwrap())
+                    })
+                    .unwrap()
+                }
+            }))
+        });
+        assert!(sums.into_iter().all(|sum| sum.unwrap() == [1]));
+    });
+}
+
+#[test]
+fn a_scope_whose_body_and_job_panic_with_what_panics_in_its_drop_panics_once() {
+    survive("attacks::a_scope_whose_body_and_job_panic_with_what_panics_in_its_drop_panics_once", || {
+        let pool = Pool::new(1);
+        let scope = panic::catch_unwind(AssertUnwindSafe(|| {
+            pool.scope(|s| {
+                let job: Job<()> = s.submit(|| panic::panic_any(Bomb));
+                job.wait().unwrap();
+                drop(job);
+                panic!("body");
+            })
+        }));
+        assert_eq!(*scope.unwrap_err().downcast::<&str>().unwrap(), "body");
+    });
+}
+
+#[test]
+fn every_signal_is_listened_to_or_refused() {
+    survive("attacks::every_signal_is_listened_to_or_refused", || {
+        let all = (1..=64).filter_map(Signal::from_raw);
+        let heard: Vec<_> =
+            all.filter_map(|signal| Some((signal, signal::Signals::new([signal]).ok()?))).collect();
+        assert!(heard.len() > 20);
+        for (signal, stream) in &heard {
+            signal.raise().unwrap();
+            assert_eq!(stream.try_recv(), Some(*signal));
+        }
+    });
+}
