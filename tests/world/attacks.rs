@@ -10,7 +10,7 @@ use std::time::Duration;
 use ropewalk::blocking::{self, Job, Pool};
 use ropewalk::lowlevel::Guest;
 use ropewalk::signal::{self, Signal};
-use ropewalk::{Runtime, shards, task, time};
+use ropewalk::{RunError, Runtime, shards, task, time};
 
 use super::child::{assert_ended_well, in_child};
 
@@ -537,4 +537,194 @@ fn every_signal_is_listened_to_or_refused() {
             assert_eq!(stream.try_recv(), Some(*signal));
         }
     });
+}
+
+#[test]
+fn a_guest_without_descriptors_is_an_error_and_leaves_its_thread_free() {
+    survive("attacks::a_guest_without_descriptors_is_an_error_and_leaves_its_thread_free", || {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let limit = getrlimit(Resource::Nofile);
+        for most in 0..12 {
+            setrlimit(Resource::Nofile, Rlimit { current: Some(most), maximum: limit.maximum }).unwrap();
+            let made = Guest::new(&Runtime::new(), || ()).is_ok();
+            setrlimit(Resource::Nofile, limit.clone()).unwrap();
+            assert!(!made || most > 3);
+            assert_eq!(ropewalk::run(|| time::sleep(Duration::from_millis(1))), Ok(()));
+        }
+    });
+}
+
+#[test]
+fn streams_that_come_and_go_on_many_threads_hear_what_comes_meanwhile() {
+    survive("attacks::streams_that_come_and_go_on_many_threads_hear_what_comes_meanwhile", || {
+        // By default it is ignored.
+        let all: Vec<_> = (0..4)
+            .map(|_| {
+                thread::spawn(|| {
+                    for _ in 0..500 {
+                        let stream = signal::Signals::new([Signal::WINCH, Signal::URG]).unwrap();
+                        Signal::WINCH.raise().unwrap();
+                        Signal::URG.raise().unwrap();
+                        let mut heard = [stream.try_recv(), stream.try_recv()];
+                        heard.sort();
+                        let mut all = [Some(Signal::WINCH), Some(Signal::URG)];
+                        all.sort();
+                        assert_eq!(heard, all);
+                    }
+                })
+            })
+            .collect();
+        all.into_iter().for_each(|thread| thread.join().unwrap());
+    });
+}
+
+#[test]
+fn a_task_that_is_cancelled_while_it_does_something_for_a_call_answers_it() {
+    for seed in 0..20 {
+        let runtime = Runtime::builder().seed(seed).build();
+        runtime.run(|| {
+            let ended = time::timeout(Duration::from_millis(1), || {
+                blocking::unblock(|| {
+                    let slept = blocking::run_in_task(|| time::sleep(Duration::from_secs(3600))).unwrap();
+                    assert!(slept.is_err());
+                    assert!(blocking::run_in_task(|| time::sleep(Duration::ZERO)).unwrap().is_err());
+                    let shielded = || task::shield(|| time::sleep(Duration::from_millis(1)));
+                    blocking::run_in_task(shielded).unwrap().unwrap();
+                    blocking::run_in_task(|| blocking::unblock(|| 1).is_err()).unwrap()
+                })
+            });
+            assert!(matches!(ended, Ok(Ok(true)) | Err(_)));
+        });
+    }
+}
+
+#[test]
+fn calls_that_are_abandoned_while_they_ask_their_task_are_answered_or_told() {
+    survive("attacks::calls_that_are_abandoned_while_they_ask_their_task_are_answered_or_told", || {
+        let (answered, told) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        for round in 0..200_u64 {
+            let (answered, told) = (answered.clone(), told.clone());
+            ropewalk::run(|| {
+                let _ = time::timeout(Duration::from_micros(round * 5), || {
+                    blocking::unblock_or_abandon(move || {
+                        for _ in 0..100 {
+                            match blocking::run_in_task(|| time::sleep(Duration::from_micros(10)).is_ok()) {
+                                Ok(_) => answered.fetch_add(1, Ordering::SeqCst),
+                                Err(_) => told.fetch_add(1, Ordering::SeqCst),
+                            };
+                        }
+                    })
+                });
+            });
+        }
+        while blocking::statistics().threads > blocking::statistics().idle {
+            thread::sleep(Duration::from_millis(1));
+        }
+        let (answered, told) = (answered.load(Ordering::SeqCst), told.load(Ordering::SeqCst));
+        assert_eq!((answered + told) % 100, 0);
+        assert!(answered > 0 && told > 0);
+    });
+}
+
+#[test]
+fn a_pool_whose_threads_wait_for_ever_or_not_at_all_does_its_jobs() {
+    for time in [Duration::MAX, Duration::ZERO, Duration::from_nanos(1)] {
+        let pool = Pool::builder().threads(2).idle_time(time).build();
+        for number in 0..50 {
+            assert_eq!(pool.submit(move || number).join().unwrap(), number);
+        }
+        assert_eq!(pool.map(0..50, |n| n).unwrap().len(), 50);
+        pool.close().unwrap();
+    }
+}
+
+#[test]
+fn a_call_asks_a_task_of_a_guest_between_turns() {
+    let mut guest = Guest::new(&Runtime::new(), || {
+        let number = std::rc::Rc::new(Cell::new(0));
+        let its = number.clone();
+        HERE.set(Some(its));
+        blocking::unblock(|| {
+            for _ in 0..10 {
+                blocking::run_in_task(|| {
+                    time::sleep(Duration::from_micros(50)).unwrap();
+                    HERE.with_borrow(|here| here.as_ref().map(|number| number.set(number.get() + 1)));
+                })
+                .unwrap();
+            }
+        })
+        .unwrap();
+        HERE.set(None);
+        number.get()
+    })
+    .unwrap();
+    let result = loop {
+        if let Some(result) = guest.tick() {
+            break result;
+        }
+        assert!(blocking::unblock(|| 1).is_err());
+        assert!(Pool::new(1).map(0..3, |n| n).is_err());
+        let limit = guest.limit().map(|limit| rustix::event::Timespec::try_from(limit).unwrap());
+        rustix::event::poll(
+            &mut [rustix::event::PollFd::new(&guest, rustix::event::PollFlags::IN)],
+            limit.as_ref(),
+        )
+        .unwrap();
+    };
+    assert_eq!(result.unwrap(), 10);
+}
+
+thread_local! {
+    static HERE: RefCell<Option<std::rc::Rc<Cell<u32>>>> = const { RefCell::new(None) };
+}
+
+#[test]
+fn what_is_put_in_the_place_of_standard_input_while_a_task_reads_is_read_next() {
+    survive("attacks::what_is_put_in_the_place_of_standard_input_while_a_task_reads_is_read_next", || {
+        use std::io::{Read, Write};
+        let (old, old_writer) = std::io::pipe().unwrap();
+        let (new, mut new_writer) = std::io::pipe().unwrap();
+        rustix::stdio::dup2_stdin(&old).unwrap();
+        ropewalk::run(|| {
+            let mut byte = [0];
+            let early = time::timeout(Duration::from_millis(1), || ropewalk::io::stdin().read(&mut byte));
+            assert!(early.is_err());
+            task::scope(|s| {
+                let reading = s.spawn(|| {
+                    let mut byte = [0];
+                    time::timeout(Duration::from_millis(5), || ropewalk::io::stdin().read(&mut byte)).is_err()
+                });
+                time::sleep(Duration::from_millis(1)).unwrap();
+                rustix::stdio::dup2_stdin(&new).unwrap();
+                new_writer.write_all(b"xyz").unwrap();
+                assert!(reading.join().unwrap());
+            });
+            ropewalk::io::stdin().read_exact(&mut byte).unwrap();
+            assert_eq!(&byte, b"x");
+            // A folder, and nothing at all.
+            rustix::stdio::dup2_stdin(std::fs::File::open("/").unwrap()).unwrap();
+            let mut rest = Vec::new();
+            let read = ropewalk::io::stdin().read_to_end(&mut rest);
+            assert!(read.is_err(), "{rest:?}");
+            assert_eq!(rest, b"yz");
+            rustix::stdio::dup2_stdin(&old_writer).unwrap();
+            assert!(ropewalk::io::stdin().read(&mut byte).is_err());
+            rustix::stdio::dup2_stdin(std::fs::File::open("/dev/null").unwrap()).unwrap();
+            assert_eq!(ropewalk::io::stdin().read(&mut byte).unwrap(), 0);
+            // A disk that is full.
+            let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+            rustix::stdio::dup2_stdout(&full).unwrap();
+            let written = writeln!(ropewalk::io::stdout(), "rope");
+            assert_eq!(written.unwrap_err().kind(), std::io::ErrorKind::StorageFull);
+        });
+    });
+}
+
+#[test]
+fn a_call_under_the_last_token_that_has_its_task_make_another_is_a_deadlock_and_found() {
+    let deadlock = Runtime::new().try_run(|| {
+        blocking::limiter().set_limit(1);
+        blocking::unblock(|| blocking::run_in_task(|| blocking::unblock(|| 1)).unwrap())
+    });
+    assert!(matches!(deadlock, Err(RunError::Deadlock { value: Ok(Err(_)), .. })), "{deadlock:?}");
 }
