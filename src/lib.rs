@@ -38,6 +38,8 @@
 //! - [`sync`]: locks, and other places where tasks meet. [`channel`]: channels and queues.
 //! - [`select`](mod@select): waiting for several things, and taking exactly one.
 //! - [`net`]: sockets as std's, whose waits park the task; servers. [`io`]: lines within limits, copying, pipes, standard input and output, any descriptor.
+//! - [`fs`]: files as std's, through io_uring or on threads.
+//! - [`blocking`]: calls that block and computations, on threads of their own; pools. [`shards`]: a runtime on each of several cores.
 //! - [`signal`]: signals as streams, and Ctrl-C that cancels.
 //! - [`process`]: children as std's, killed with whoever waits for them, and always reaped.
 //! - [`lowlevel`]: what all of that is made of, for primitives of your own, and the way in from other threads.
@@ -109,8 +111,12 @@ mod documents {
     #[doc = include_str!("../docs/io.md")]
     mod io {}
 
+    #[doc = include_str!("../docs/files.md")]
+    mod files {}
+
     #[doc = include_str!("../docs/signals.md")]
     mod signals {}
+
     #[doc = include_str!("../docs/process.md")]
     mod process {}
 

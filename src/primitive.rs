@@ -64,40 +64,65 @@ pub(crate) mod thread {
         Ok(())
     }
 
-    /// Parking, made of a mutex: loom's own `park` forgets a token when the thread has to wait for a mutex before it parks.
+    /// Parking with a token that is not lost: loom's own one is, when the thread has to wait for a mutex before it parks; and an unpark
+    /// would wake it from that wait. So loom hears of an unpark only if the thread is parked. What loom does not see here cannot be
+    /// interrupted.
     #[cfg(loom)]
     mod token {
-        use loom::sync::{Arc, Condvar, Mutex};
+        use std::sync::Arc;
+        use std::sync::atomic::{AtomicBool, Ordering};
 
         #[derive(Clone)]
-        pub(crate) struct Thread(Arc<(Mutex<bool>, Condvar)>);
+        pub(crate) struct Thread {
+            thread: loom::thread::Thread,
+            unseen: Arc<Unseen>,
+        }
+
+        struct Unseen {
+            has_token: AtomicBool,
+            is_parked: AtomicBool,
+            /// Orders what was done before an unpark that finds nobody parked.
+            order: loom::sync::atomic::AtomicUsize,
+        }
 
         loom::thread_local! {
-            static TOKEN: Thread = Thread(Arc::new((Mutex::new(false), Condvar::new())));
+            static UNSEEN: Arc<Unseen> = Arc::new(Unseen {
+                has_token: AtomicBool::new(false),
+                is_parked: AtomicBool::new(false),
+                order: loom::sync::atomic::AtomicUsize::new(0),
+            });
         }
 
         pub(crate) fn current() -> Thread {
-            TOKEN.with(Thread::clone)
+            Thread { thread: loom::thread::current(), unseen: UNSEEN.with(Arc::clone) }
         }
 
         pub(crate) fn park() {
-            let thread = current();
-            let (token, came) = &*thread.0;
-            let mut token = token.lock().unwrap();
-            while !*token {
-                token = came.wait(token).unwrap();
+            let unseen = UNSEEN.with(Arc::clone);
+            if unseen.has_token.swap(false, Ordering::SeqCst) {
+                unseen.order.fetch_add(1, Ordering::Acquire);
+                return;
             }
-            *token = false;
+            unseen.is_parked.store(true, Ordering::SeqCst);
+            loom::thread::park();
+            unseen.is_parked.store(false, Ordering::SeqCst);
         }
 
         impl Thread {
             pub(crate) fn unpark(&self) {
-                *self.0.0.lock().unwrap() = true;
-                self.0.1.notify_one();
+                if self.unseen.is_parked.load(Ordering::SeqCst) {
+                    return self.thread.unpark();
+                }
+                // The token comes last: whoever finds it comes after this in the order.
+                self.unseen.order.fetch_add(1, Ordering::Release);
+                match self.unseen.is_parked.load(Ordering::SeqCst) {
+                    true => self.thread.unpark(),
+                    false => self.unseen.has_token.store(true, Ordering::SeqCst),
+                }
             }
 
             pub(crate) fn id(&self) -> loom::thread::ThreadId {
-                loom::thread::current().id()
+                self.thread.id()
             }
         }
     }

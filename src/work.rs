@@ -170,14 +170,16 @@ impl<J> Work<J> {
         Some((called.ticket, sleeper.is_some()))
     }
 
-    /// Waits until somebody calls: a task parks, a thread blocks. It returns at once where there is a job already.
+    /// Waits until somebody calls, who does not add to that queue: a task parks, a thread blocks. It returns at once where there is a job
+    /// already.
     ///
     /// # Errors
     ///
     /// It was cancelled, as a task can be.
     #[track_caller]
-    pub(crate) fn wait(&self, local: &Local<J>, why: &Why<'_>) -> Result<(), Cancelled> {
-        lowlevel::cross_park(why, &InLine { work: self, number: Cell::new(0), index: Some(local.index) })
+    pub(crate) fn wait(&self, local: Option<&Local<J>>, why: &Why<'_>) -> Result<(), Cancelled> {
+        let index = local.map(Local::index);
+        lowlevel::cross_park(why, &InLine { work: self, number: Cell::new(0), index })
     }
 
     /// As [`wait`](Work::wait), for no longer than `limit`, and without a queue of one's own.

@@ -790,7 +790,8 @@ fn a_thread_that_waits_for_what_a_forked_child_cannot_have_is_told_so() {
     ropewalk::run(|| {
         let remote = lowlevel::remote();
         let call = blocking::unblock(move || {
-            let task = remote.spawn(|| time::sleep(Duration::from_millis(1))).unwrap();
+            // It is still at it when the process forks, and is cancelled when all ends.
+            let task = remote.spawn(|| time::sleep(Duration::from_secs(3600))).unwrap();
             in_fork(|| {
                 assert_eq!(task.try_join().unwrap().map(drop), Err(RemoteError::Lost));
                 assert_eq!(task.join().map(drop), Err(RemoteError::Lost));

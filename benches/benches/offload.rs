@@ -64,18 +64,21 @@ fn main() -> ExitCode {
     });
     contest.enter("tokio spawn_blocking", |scale| {
         let runtime = tokio_runtime();
-        LocalSet::new().block_on(&runtime, timed(scale, CALL, CALLS, async |count| {
-            let tasks = (0..UNDERWAY).map(|_| {
-                tokio::task::spawn_local(async move {
-                    for _ in 0..count / UNDERWAY {
-                        tokio::task::spawn_blocking(|| ()).await.unwrap();
-                    }
-                })
-            });
-            for task in tasks.collect::<Vec<_>>() {
-                task.await.unwrap();
-            }
-        }))
+        LocalSet::new().block_on(
+            &runtime,
+            timed(scale, CALL, CALLS, async |count| {
+                let tasks = (0..UNDERWAY).map(|_| {
+                    tokio::task::spawn_local(async move {
+                        for _ in 0..count / UNDERWAY {
+                            tokio::task::spawn_blocking(|| ()).await.unwrap();
+                        }
+                    })
+                });
+                for task in tasks.collect::<Vec<_>>() {
+                    task.await.unwrap();
+                }
+            }),
+        )
     });
     contest.enter("smol's blocking::unblock", |scale| {
         let executor = async_executor::LocalExecutor::new();

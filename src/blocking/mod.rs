@@ -20,6 +20,9 @@
 //! what it gives is returned, cancelled or not; a long one asks now and then whether it was [`cancelled`], and ends early. Where
 //! nothing is borrowed, [`unblock_or_abandon`] does not wait.
 //!
+//! A [`timeout`](crate::time::timeout) says `Elapsed` all the same, and what the call has given is [in there](crate::Elapsed::into_inner).
+//! [`move_on_after`](crate::time::move_on_after) drops it.
+//!
 //! # Time
 //!
 //! A clock that is [virtual](crate::Clock::Virtual) stands still while a thread does something for a task, as it does while a task runs.
@@ -430,7 +433,7 @@ pub fn limiter() -> Rc<Limiter> {
 /// In a call that runs on a thread: why the task that waits for it is cancelled, if it is. What computes for long asks now and then.
 ///
 /// ```
-/// use ropewalk::{blocking, time};
+/// use ropewalk::{Cancelled, blocking, time};
 /// use std::time::Duration;
 ///
 /// ropewalk::run(|| {
@@ -443,7 +446,8 @@ pub fn limiter() -> Rc<Limiter> {
 ///             count
 ///         })
 ///     });
-///     assert!(matches!(counted, Ok(Ok(_)) | Err(_)));            // It ends.
+///     // It has ended, too late, and what it gives is not lost. An error only if no thread had begun it.
+///     let _count: Result<u64, Cancelled> = counted.unwrap_err().into_inner();
 /// });
 /// ```
 ///
@@ -499,7 +503,11 @@ pub fn check_cancelled() -> Result<(), Cancelled> {
 /// }
 /// ```
 ///
-/// Where a runtime runs on this thread, and where the thread does nothing for any task, it is called right here.
+/// `call` comes from another thread, and what it captures is `Send`. For values alone there is [`channel::cross`](crate::channel::cross), into which a
+/// call sends by itself.
+///
+/// Where a runtime runs on this thread, and where the thread does nothing for any task, it is called right here. A job of a [`Pool`] has no
+/// task, nor has an item of its [`map`](Pool::map): there too it is called right here, and must not wait.
 ///
 /// # Cancellation
 ///

@@ -176,7 +176,8 @@ impl Pool {
 
     /// Calls `f` with each item, and waits for all: a task parks, a thread blocks. The results stand in the order of the items.
     ///
-    /// `f` may borrow. What the iterator gives is taken from it before the first call.
+    /// `f` may borrow. What the iterator gives is taken from it before the first call. An error that `f` returns is a result as any other, and ends
+    /// nothing: where the first is to end all there is [`Scope::imap`](super::Scope::imap), whose loop can be left.
     ///
     /// # Cancellation
     ///

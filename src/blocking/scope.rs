@@ -47,7 +47,7 @@ impl Pool {
     /// # Cancellation
     ///
     /// It waits all the same. Jobs that no thread has begun are taken back, and those that run find themselves
-    /// [`cancelled`](super::cancelled).
+    /// [`cancelled`](super::cancelled). So it is where no task can wait, in a callback or while a task unwinds; there the whole thread waits.
     ///
     /// # Panics
     ///

@@ -149,7 +149,7 @@ impl<J: Job + 'static> Threads<J> {
         let mut count = self.count.lock();
         let leaves = it_may(&count);
         if leaves {
-            count.there -= 1;
+            count.there = count.there.checked_sub(1).expect("a thread that leaves was counted");
             tell_if_nobody_is_left(count);
         }
         leaves

@@ -10,6 +10,7 @@ use std::os::fd::RawFd;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use super::file::FileCall;
 use super::idle::{Idle, IdleAlarm};
 use super::operation::Operation;
 use super::readiness::Readiness;
@@ -192,6 +193,55 @@ impl Chosen {
             Made::Readiness(readiness) => readiness.watch(key, at, direction),
             #[cfg(target_os = "linux")]
             Made::Uring(uring) => uring.watch(key, at, direction),
+        }
+    }
+
+    /// Whether there is a ring, so that calls on files are carried out by the system, if it knows them.
+    pub(crate) fn has_ring(&self) -> bool {
+        #[cfg(target_os = "linux")]
+        if self.wish == Driver::Uring {
+            return matches!(self.made(), Ok(Made::Uring(_)));
+        }
+        false
+    }
+
+    /// Whether calls like this on files are carried out by the system. A driver that would not is not made for them.
+    #[inline]
+    pub(crate) fn carries(&self, call: &FileCall<'_, '_>) -> bool {
+        #[cfg(target_os = "linux")]
+        if self.wish == Driver::Uring {
+            return matches!(self.made(), Ok(Made::Uring(uring)) if uring.carries(call));
+        }
+        let _ = call;
+        false
+    }
+
+    /// Has the system carry out a call on a file: its completion comes under `key`. Only where it [`carries`](Chosen::carries) it.
+    ///
+    /// # Errors
+    ///
+    /// The system takes no more.
+    ///
+    /// # Safety
+    ///
+    /// The call and what it borrows must stay where they are, and nobody may touch them, until its completion has come.
+    pub(crate) unsafe fn carry(&self, key: Key, call: &mut FileCall<'_, '_>) -> io::Result<()> {
+        match self.made()? {
+            #[cfg(target_os = "linux")]
+            // SAFETY: as the caller says.
+            Made::Uring(uring) => unsafe { uring.carry(key, call) },
+            Made::Readiness(_) => {
+                let _ = (key, call);
+                Err(io::ErrorKind::Unsupported.into())
+            }
+        }
+    }
+
+    /// A call on a file has been carried out.
+    pub(crate) fn finish_carrying(&self) {
+        #[cfg(target_os = "linux")]
+        if let Some(Made::Uring(uring)) = self.made.get() {
+            uring.finish_carrying();
         }
     }
 

@@ -7,11 +7,13 @@
 //! - [`idle`]: no I/O at all; it only waits.
 //! - [`readiness`]: says when descriptors can be read or written, and that the call is to be attempted again: epoll or kqueue.
 //! - [`uring`]: has the system carry out the call, and says what it returned: io_uring.
+//! - [`file`]: calls on files and paths, which nothing says a good moment for: a ring carries them out, or a thread makes them.
 //! - [`choice`]: the one that a scheduler has: idle, until the first operation.
 //! - [`unix`]: what no safe call tells of Unix sockets: who is at the other side, and all names.
 
 mod alarm;
 pub(crate) mod choice;
+pub(crate) mod file;
 pub(crate) mod idle;
 pub(crate) mod operation;
 mod readiness;

@@ -2,7 +2,8 @@
 //!
 //! What sockets receive, and what streams send, is *carried*: the system has the buffer until the call's completion has come. For
 //! all else (whoever only peeks, and datagrams that are sent, among it) the ring says when a descriptor is ready, and the call is
-//! made then.
+//! made then. Calls on files and paths are carried, all that the system knows how to carry; they have no direction and no lane, and any
+//! number of them may be out for one descriptor.
 //!
 //! Invariants:
 //! - A completion is told of once, under the key of its operation. What is told of the ring's own entries has no key.
@@ -10,7 +11,7 @@
 //!   does not go while one is out.
 //! - A cancellation only hurries a completion. Whatever the system says of it, the completion decides. If the system has not found
 //!   whom to cancel it is asked again, until the completion has come.
-//! - In each direction of a descriptor there waits one operation, or none; as with the other driver.
+//! - In each direction of a descriptor there waits one operation, or none; as with the other driver. Calls on files do not count.
 #![allow(unsafe_code)]
 
 use std::cell::{Cell, OnceCell, RefCell};
@@ -23,17 +24,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use io_uring::squeue::{Entry, Flags};
-use io_uring::types::{Fd, SubmitArgs, Timespec};
-use io_uring::{IoUring, cqueue, opcode};
+use io_uring::types::{Fd, FsyncFlags, SubmitArgs, Timespec};
+use io_uring::{IoUring, Probe, cqueue, opcode};
 use rustix::event::EventfdFlags;
 use rustix::io::Errno;
 
+use super::file::{FileCall, Position};
 use super::operation::{Operation, SEND_FLAGS, recv_flags};
 use super::{Completion, Descriptor, Direction, Key, Submitted};
 use crate::report;
 
 /// Completions that the system has room for, for each entry. Those beyond it keeps for itself, which costs time.
 const COMPLETIONS: u32 = 16;
+
+/// Threads that the ring has at most for calls on files, such as those that open a FIFO, which wait for somebody else to open it. By itself it has four for each
+/// processor, and when they all wait no other file is opened.
+const WORKERS: u32 = 64;
 
 /// Wait before looking: `IORING_RECVSEND_POLL_FIRST`.
 const POLL_FIRST: u16 = 1;
@@ -67,6 +73,8 @@ pub(super) struct Uring {
     ending: RefCell<HashSet<u64>>,
     /// By descriptor.
     lanes: RefCell<Vec<Lane>>,
+    /// What the system knows how to carry; it is asked when it is first wanted.
+    known: OnceCell<Option<Probe>>,
 }
 
 /// Who waits for a descriptor, in each direction.
@@ -171,6 +179,7 @@ impl Uring {
             unwanted: RefCell::default(),
             ending: RefCell::default(),
             lanes: RefCell::default(),
+            known: OnceCell::new(),
         };
         uring.listen_to_bell()?;
         Ok((uring, bell, setup))
@@ -209,6 +218,41 @@ impl Uring {
         unsafe { self.push_or_vacate(&entry.user_data(key.0), key, at, direction)? };
         self.carried.set(self.carried.get() + 1);
         Ok(Submitted::Carried)
+    }
+
+    /// Whether the system knows how to carry a call like this.
+    #[inline]
+    pub(super) fn carries(&self, call: &FileCall<'_, '_>) -> bool {
+        let known = self.known.get_or_init(|| {
+            let ring = self.ring.borrow();
+            // Linux 5.15. Where it cannot be set it is what it was.
+            let _ = ring.submitter().register_iowq_max_workers(&mut [WORKERS, 0]);
+            let mut probe = Probe::new();
+            ring.submitter().register_probe(&mut probe).ok().map(|()| probe)
+        });
+        known.as_ref().is_some_and(|probe| probe.is_supported(code_of(call)))
+    }
+
+    /// Has the system carry out a call on a file.
+    ///
+    /// # Errors
+    ///
+    /// The system takes no more.
+    ///
+    /// # Safety
+    ///
+    /// The call and what it borrows must stay where they are, and nobody may touch them, until its completion has come.
+    pub(super) unsafe fn carry(&self, key: Key, call: &mut FileCall<'_, '_>) -> io::Result<()> {
+        // SAFETY: what it points to stays as it is, says the caller.
+        unsafe { self.push(&entry_of(call).user_data(key.0))? };
+        self.in_flight.set(self.in_flight.get() + 1);
+        self.carried.set(self.carried.get() + 1);
+        Ok(())
+    }
+
+    /// The completion of a call on a file has come, and who has made it knows.
+    pub(super) fn finish_carrying(&self) {
+        self.carried.set(self.carried.get() - 1);
     }
 
     /// One that can be read when something has completed. The ring's own is not enough: nobody who polls that is woken for completions
@@ -509,9 +553,87 @@ fn carry(at: Descriptor, operation: &mut Operation<'_, '_>, is_empty: bool) -> E
     }
 }
 
-fn completion(done: &io_uring::cqueue::Entry) -> Completion {
-    Completion { result: done.result(), has_more: cqueue::sock_nonempty(done.flags()) }
+fn code_of(call: &FileCall<'_, '_>) -> u8 {
+    match call {
+        FileCall::Read { .. } => opcode::Readv::CODE,
+        FileCall::Write { .. } => opcode::Writev::CODE,
+        FileCall::Sync { .. } => opcode::Fsync::CODE,
+        FileCall::Open { .. } => opcode::OpenAt::CODE,
+        FileCall::Rename { .. } => opcode::RenameAt::CODE,
+        FileCall::Unlink { .. } => opcode::UnlinkAt::CODE,
+        FileCall::CreateDirectory { .. } => opcode::MkDirAt::CODE,
+        FileCall::Symlink { .. } => opcode::SymlinkAt::CODE,
+        FileCall::HardLink { .. } => opcode::LinkAt::CODE,
+    }
 }
+
+/// The entry of a call on a file.
+fn entry_of(call: &mut FileCall<'_, '_>) -> Entry {
+    const HERE: Fd = Fd(libc::AT_FDCWD);
+    match call {
+        FileCall::Read { fd, buffers, at, by_worker } => {
+            // A slice of bytes for the system is what the system calls an `iovec`: std promises that.
+            let (list, count) = (buffers.as_mut_ptr().cast_const().cast(), FileCall::buffers(buffers.len()));
+            let entry = opcode::Readv::new(Fd(fd.as_raw_fd()), list, count).offset(offset_of(*at)).build();
+            if *by_worker { entry.flags(Flags::ASYNC) } else { entry }
+        }
+        FileCall::Write { fd, parts, at, by_worker } => {
+            let (list, count) = (parts.as_ptr().cast(), FileCall::buffers(parts.len()));
+            let entry = opcode::Writev::new(Fd(fd.as_raw_fd()), list, count).offset(offset_of(*at)).build();
+            // What is tried without waiting may be written in two parts; a thread of the ring writes it as a call of `write` would.
+            if *by_worker { entry.flags(Flags::ASYNC) } else { entry }
+        }
+        FileCall::Sync { fd, data_only } => {
+            let flags = if *data_only { FsyncFlags::DATASYNC } else { FsyncFlags::empty() };
+            opcode::Fsync::new(Fd(fd.as_raw_fd())).flags(flags).build()
+        }
+        FileCall::Open { path, flags, mode } => {
+            let entry = opcode::OpenAt::new(HERE, path.as_ptr())
+                .flags(*flags | libc::O_LARGEFILE)
+                .mode(*mode)
+                .build();
+            // By a thread of the ring. What Linux (6.18 was seen to) tries without one it opens as if `O_NONBLOCK` were asked for: a FIFO is then
+            // open before anybody is at its other end, or cannot be opened.
+            if *flags & libc::O_NONBLOCK == 0 { entry.flags(Flags::ASYNC) } else { entry }
+        }
+        FileCall::Rename { from, to } => {
+            opcode::RenameAt::new(HERE, from.as_ptr(), HERE, to.as_ptr()).build()
+        }
+        FileCall::Unlink { path, is_directory } => {
+            let flags = if *is_directory { libc::AT_REMOVEDIR } else { 0 };
+            opcode::UnlinkAt::new(HERE, path.as_ptr()).flags(flags).build()
+        }
+        FileCall::CreateDirectory { path, mode } => {
+            opcode::MkDirAt::new(HERE, path.as_ptr()).mode(*mode).build()
+        }
+        FileCall::Symlink { target, link } => {
+            opcode::SymlinkAt::new(HERE, target.as_ptr(), link.as_ptr()).build()
+        }
+        FileCall::HardLink { original, link } => {
+            opcode::LinkAt::new(HERE, original.as_ptr(), HERE, link.as_ptr()).build()
+        }
+    }
+}
+
+/// As the system has it: all ones for the file's own position.
+fn offset_of(at: Position) -> u64 {
+    match at {
+        Position::At(offset) => offset,
+        Position::Own => u64::MAX,
+    }
+}
+
+fn completion(done: &io_uring::cqueue::Entry) -> Completion {
+    let result = match done.result() {
+        // What the system says to itself of a call that was interrupted, and of an opening (6.18 was seen to) to the ring as well.
+        result if RESTARTS.contains(&-result) => -libc::EINTR,
+        result => result,
+    };
+    Completion { result, has_more: cqueue::sock_nonempty(done.flags()) }
+}
+
+/// `ERESTARTSYS` and its siblings, which no program is to see.
+const RESTARTS: std::ops::RangeInclusive<i32> = 512..=516;
 
 impl Drop for Uring {
     fn drop(&mut self) {

@@ -268,7 +268,7 @@ impl Child {
         self.kept.signal(Signal::KILL)
     }
 
-    /// Sends the child a signal, by its number: `SIGTERM` is 15.
+    /// Sends the child a signal, by its number: `SIGTERM` is 15, or [`Signal::TERM.into()`](crate::signal::Signal).
     ///
     /// A child that was waited for gets none, and that is no error. No other process gets it in its place. It works everywhere.
     ///

@@ -36,10 +36,11 @@
 //! | Python | here |
 //! |---|---|
 //! | `create_subprocess_exec`, `trio.lowlevel.open_process` | [`Command::spawn`] |
-//! | `create_subprocess_shell` | `Command::new("sh").args(["-c", text])` |
+//! | `create_subprocess_shell` | `Command::new("sh").args(["-c", text])`; with [`own_group`](Command::own_group), or what the shell has started outlives it when it is killed |
 //! | `communicate(input)`, `trio.run_process(stdin=..., capture_stdout=True)` | [`Child::communicate`], [`Command::output_of`] |
 //! | `wait`, `returncode`, `pid` | [`Child::wait`], [`Child::try_wait`], [`Child::id`] |
-//! | `send_signal`, `terminate`, `kill` | [`Child::send_signal`], [`Child::terminate_within`], [`Child::kill`] |
+//! | `send_signal`, `kill` | [`Child::send_signal`], [`Child::kill`] |
+//! | `terminate`, and then a `wait` with a limit | `send_signal(Signal::TERM.into())`; [`Child::terminate_within`] waits, and kills at the end |
 //! | `run_process(deliver_cancel=...)`: `SIGTERM`, after five seconds `SIGKILL` | `SIGKILL`; [`Command::terminate_within`] |
 //! | `check=True` | [`ExitStatus::success`] |
 //! | child watchers, and which thread they belong to | nothing: any runtime on any thread waits for any child |

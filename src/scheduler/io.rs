@@ -7,9 +7,10 @@
 #![allow(unsafe_code)]
 
 use std::cell::Cell;
+use std::ffi::CStr;
 use std::fmt;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::panic::Location;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -21,6 +22,7 @@ use super::park;
 use super::place::{Sleeper, sealed};
 use super::record::Record;
 use super::why::Why;
+pub(crate) use crate::driver::file::{FileCall, Position};
 use crate::driver::operation::{self, Attempt};
 pub(crate) use crate::driver::operation::{Kind, Message, Operation};
 use crate::driver::{Blocked, Completion, Descriptor, Key, Submitted, Taken};
@@ -116,7 +118,10 @@ fn perform_begun(
             }
         };
         // SAFETY: the task runs, and has just submitted that.
-        let ended = unsafe { park_until_complete(core, task, key, source, direction, what, at) };
+        let ended = unsafe {
+            let why = Why::new(what).on(source);
+            park_until_complete(core, task, key, source.at, direction, &why, at)
+        };
         core.driver().finish(key, source.at, direction, submitted, ended);
         match (ended, submitted) {
             // SAFETY: the task runs.
@@ -146,6 +151,91 @@ fn perform_begun(
             }
         }
     }
+}
+
+/// What a call on a file is about, for what is done of it elsewhere: see [`carry`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Ends {
+    /// Soon, by itself. So a virtual clock stands still meanwhile, as it does while a thread makes a call.
+    ByItself,
+    /// When somebody at another end does something, or never.
+    ByOthers,
+}
+
+/// Whether calls on files need no thread here, as far as can be said of all of them.
+pub(crate) fn has_ring() -> bool {
+    here::lend_core().is_some_and(|core| core.driver().has_ring())
+}
+
+/// Has the system carry out a call on a file, and parks the running task until that is over. `None` if it does not: then a thread
+/// is to make the call. Of what a call opens, [`carry_open`] makes a descriptor.
+///
+/// Whoever calls this has asked before whether it may wait.
+///
+/// # Errors
+///
+/// Those of the call; a cancellation, and then it has done nothing.
+#[track_caller]
+pub(crate) fn carry(
+    what: &'static str,
+    on: &dyn fmt::Display,
+    ends: Ends,
+    mut call: FileCall<'_, '_>,
+) -> io::Result<Option<usize>> {
+    /// It is known by its key alone.
+    const NONE: Descriptor = Descriptor { fd: -1, source: 0 };
+    let at = Location::caller();
+    if !here::need_core().driver().carries(&call) {
+        return Ok(None);
+    }
+    loop {
+        let (core, task) = park::whoever_waits()?;
+        // SAFETY: the task runs.
+        let wait = unsafe { park::begin(task) };
+        let key = Key(core.operations().insert(InFlight::new(task, wait)));
+        // SAFETY: until its completion has come this function does not go on, nor unwind.
+        if unsafe { core.driver().carry(key, &mut call).is_err() } {
+            core.operations().take(key.0);
+            // SAFETY: the task runs.
+            unsafe { park::hot(task).outcome.set(Outcome::Cancelled) };
+            return Ok(None);
+        }
+        let elsewhere = (ends == Ends::ByItself).then(|| core.count_elsewhere());
+        let why = Why::new(what).on(on);
+        // SAFETY: the task runs, and has just submitted that.
+        let ended = unsafe { park_until_complete(core, task, key, NONE, Direction::Read, &why, at) };
+        drop(elsewhere);
+        core.driver().finish_carrying();
+        let result = ended.expect("what is carried completes, cancelled or not").result;
+        match usize::try_from(result) {
+            Ok(done) => return Ok(Some(done)),
+            Err(_) => match -result {
+                // By this task, for nobody else knows the key; or by a signal, which a cancellation may be too.
+                libc::ECANCELED | libc::EINTR => {
+                    // SAFETY: the task runs.
+                    unsafe { park::fail_if_cancelled(core, task)? };
+                }
+                errno => return Err(io::Error::from_raw_os_error(errno)),
+            },
+        }
+    }
+}
+
+/// As [`carry`], of a call that opens something. What was opened is returned, cancelled or not.
+///
+/// # Errors
+///
+/// As there.
+#[track_caller]
+pub(crate) fn carry_open(
+    on: &dyn fmt::Display,
+    path: &CStr,
+    flags: i32,
+    mode: u32,
+) -> io::Result<Option<OwnedFd>> {
+    let opened = carry("open", on, Ends::ByItself, FileCall::Open { path, flags, mode })?;
+    // SAFETY: the system has just given it, and to nobody else.
+    Ok(opened.map(|fd| unsafe { OwnedFd::from_raw_fd(fd as RawFd) }))
 }
 
 /// So often in a row is believed that a call need not wait, which then says that it would.
@@ -202,24 +292,23 @@ unsafe fn park_until_complete(
     core: &Core,
     task: *const Record,
     key: Key,
-    source: &Source,
+    descriptor: Descriptor,
     direction: Direction,
-    what: &'static str,
+    why: &Why<'_>,
     at: &'static Location<'static>,
 ) -> Option<Completion> {
-    let why = Why::new(what).on(source);
     let bomb = Bomb;
     // SAFETY: the task runs, says the caller, and waits for nothing else.
     unsafe {
-        let outcome = park::park_at(core, task, &why, at, Cancel::Asks);
+        let outcome = park::park_at(core, task, why, at, Cancel::Asks);
         if outcome != Outcome::Granted {
             let hot = park::hot(task);
-            match core.driver().cancel(key, source.at, direction) {
+            match core.driver().cancel(key, descriptor, direction) {
                 Taken::Back => hot.outcome.set(Outcome::Cancelled),
                 // It is the system's still, with all that it was lent.
                 Taken::Later => {
                     hot.outcome.set(Outcome::Waiting);
-                    park::park_at(core, task, &why, at, Cancel::Never);
+                    park::park_at(core, task, why, at, Cancel::Never);
                 }
             }
         }

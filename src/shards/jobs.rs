@@ -110,7 +110,7 @@ impl<J> Jobs<J> {
     /// It was cancelled.
     #[track_caller]
     pub(crate) fn wait(&self, local: &Local<J>, why: &Why<'_>) -> Result<(), Cancelled> {
-        self.work.wait(local, why)
+        self.work.wait(Some(local), why)
     }
 
     /// Where this shard was called and is busy itself: has another one look, if there are jobs to steal.

@@ -51,6 +51,9 @@
 //! # io::Result::Ok(())
 //! ```
 //!
+//! To end all of them on Ctrl-C, each body calls [`cancel_on_ctrl_c`](crate::signal::cancel_on_ctrl_c), which is for its own shard alone; or one of them
+//! waits for a signal, and [stops](Shard::stop) all.
+//!
 //! # Messages
 //!
 //! [Channels between threads](crate::channel::cross) join tasks of different shards, and [`sync::cross`](crate::sync::cross) has locks

@@ -60,6 +60,9 @@
 //! });
 //! ```
 //!
+//! A body that never ends by itself, such as `loop { ticks.tick()?; }`, has no `Ok` that could say it. Its type does:
+//! `|| -> Result<(), Cancelled> { loop { ticks.tick()?; } }`.
+//!
 //! An error of your own has to come from [`Cancelled`], for `?` after waits, and from what becomes of a scope:
 //!
 //! ```

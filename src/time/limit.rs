@@ -26,8 +26,9 @@ use crate::scheduler::{self, CancelScope, Frame, FrameKind, with_frame};
 ///
 /// # Errors
 ///
-/// [`Elapsed`], with what `body` returned, if a wait in it failed because of the deadline. A `body` that ends late without
-/// having waited has its value returned.
+/// [`Elapsed`], with what `body` returned, if a wait in it was cut short by the deadline. That need not be an error: a call [on a
+/// thread](crate::blocking), and one that uses a file, may have done all the same what it was to do. [`Elapsed::into_inner`] tells. A `body` that
+/// ends late without having waited has its value returned.
 ///
 /// # Panics
 ///
@@ -62,7 +63,7 @@ pub fn timeout_at<T>(deadline: Instant, body: impl FnOnce() -> T) -> Result<T, E
 /// Runs `body`, whose waits fail once `limit` has passed, and returns its value unless that happened; trio's
 /// `move_on_after`.
 ///
-/// The scope can also be cancelled by hand, and its deadline moved.
+/// The scope can also be cancelled by hand, and its deadline moved. Where a value must not be lost that comes too late there is [`timeout`].
 ///
 /// ```
 /// use ropewalk::time;

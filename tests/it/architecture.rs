@@ -221,6 +221,7 @@ fn the_tests_that_the_documents_name_exist() {
     assert!(assert_names_tests_that_exist("docs/tasks.md") >= 100);
     assert!(assert_names_tests_that_exist("docs/world.md") >= 60);
     assert!(assert_names_tests_that_exist("docs/unsafe.md") >= 20);
+    assert!(assert_names_tests_that_exist("docs/shards.md") >= 25);
     for document in fs::read_dir(root().join("docs")).unwrap() {
         let name = document.unwrap().file_name();
         assert_names_tests_that_exist(&format!("docs/{}", name.to_str().unwrap()));

@@ -2,6 +2,22 @@
 //!
 //! Everything is the library's own but the queues of crossbeam's, for which `src/work.rs` has a stand-in that orders as little, and the
 //! scheduler, which is that of [`kernel`](crate::kernel).
+//!
+//! Each of these mistakes was made on purpose, and is found by the tests beside it:
+//!
+//! | mistake | found by |
+//! |---|---|
+//! | no fence in `Work::call`; none in `register`; no second look for jobs there; `idle` not stored there | `a_job_that_is_added_while_somebody_falls_asleep_is_found` and all who sleep without a limit |
+//! | `undo` of a wait for jobs says *done* though it was called | `whoever_was_called_looks_even_if_the_time_is_over`, `a_task_that_is_cancelled_while_it_is_called_for_a_job_leaves_it_or_looks` |
+//! | `close` wakes, and does not remember | `nobody_waits_for_work_that_is_closed`, `threads_that_are_closed_do_what_they_have_accepted_and_leave` |
+//! | a thread leaves without a look for jobs, or looks before it has the count locked | `a_job_that_is_submitted_while_the_thread_leaves_is_done`, `jobs_of_two_submitters_are_done_by_no_more_threads_than_there_may_be` |
+//! | a thread steps aside and starts nobody; or never steps back | `a_thread_that_waits_makes_room_for_what_it_waits_for` |
+//! | the last thread tells nobody that it leaves | all who wait for the end of threads |
+//! | a host that is cancelled leaves a call that runs | `a_call_is_begun_once_or_taken_back_and_is_over_when_its_host_goes_on` |
+//! | `ask` wakes nobody; a host that is asked before it parks parks | `a_host_does_what_it_is_asked_for_while_the_thread_waits` |
+//! | a host whose call is over before it parks parks | `a_call_is_begun_once_or_taken_back_and_is_over_when_its_host_goes_on` |
+//! | a wait for a submitted call begins after its end | `a_submitted_call_is_begun_or_taken_back_and_all_who_wait_hear_of_its_end` |
+//! | a submitted call that runs is said to be taken back | `a_submitted_call_is_begun_or_taken_back_and_all_who_wait_hear_of_its_end` |
 
 use std::time::Duration;
 
@@ -26,7 +42,7 @@ fn take(work: &Work<Message>, jobs: usize) -> usize {
         sum += loop {
             match work.take() {
                 Some(job) => break job.number.read(),
-                None => work.wait(&WHY).unwrap(),
+                None => work.wait(None, &WHY).unwrap(),
             }
         };
     }
@@ -85,7 +101,7 @@ fn whoever_adds_to_a_queue_of_its_own_calls_somebody_to_steal() {
                 loop {
                     match work.take_beside(&other) {
                         Some(job) => break job.number.read(),
-                        None => work.wait(&WHY).unwrap(),
+                        None => work.wait(Some(&other), &WHY).unwrap(),
                     }
                 }
             }
@@ -126,7 +142,7 @@ fn a_task_that_is_cancelled_while_it_is_called_for_a_job_leaves_it_or_looks() {
                 let work = work.clone();
                 move || work.add(message(0, 7))
             });
-            let looks = task(cancel, || work.wait(&WHY).is_ok());
+            let looks = task(cancel, || work.wait(None, &WHY).is_ok());
             assert!(looks || !adder.join().unwrap(), "nobody looks, though somebody was called");
             assert_eq!(work.idle(), 0);
         });
@@ -141,7 +157,7 @@ fn nobody_waits_for_work_that_is_closed() {
             let work = work.clone();
             thread::spawn(move || {
                 while !work.is_closed() {
-                    work.wait(&WHY).unwrap();
+                    work.wait(None, &WHY).unwrap();
                 }
             })
         });

@@ -94,9 +94,6 @@ mod scheduler {
 #[path = "../../src/shards/jobs.rs"]
 #[allow(dead_code)]
 mod jobs;
-#[path = "../../src/work.rs"]
-#[allow(dead_code)]
-mod work;
 
 #[path = "../../src/sync"]
 #[allow(dead_code, missing_docs, unreachable_pub)]

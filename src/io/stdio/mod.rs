@@ -77,6 +77,8 @@ fn input() -> &'static Turns<LineReader<Standard>> {
 /// All handles share one buffer, as std's do; but with std's they share none: use either. Whoever waits while another task
 /// reads, of this runtime or another, waits for its turn.
 ///
+/// There is no arm for [`select`](crate::select::select). A task that reads, and sends the lines into a [channel](crate::channel), makes one of it.
+///
 /// # Cancellation
 ///
 /// What a wait that was cut short had read is there for the next, of whoever it is: also the part of a line, for `read_line`
@@ -304,7 +306,8 @@ macro_rules! output {
 
         impl $handle {
             /// Waits for the turn to write, and keeps it until it is dropped: what others write comes before it or after it. A
-            /// second one in the same task would wait for ever.
+            /// second one in the same task would wait for ever. So would `writeln!(io::stdout(), ..)` in a function that is called meanwhile: std's
+            /// lock may be taken again, this one is to be written to.
             ///
             /// # Errors
             ///
