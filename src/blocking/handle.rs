@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::Answer;
 use super::submitted::{AtJob, Submitted};
+use super::threads::{self, Aside};
 use crate::error::{Cancelled, JoinError, Panic, Reason};
 use crate::primitive::Arc;
 use crate::scheduler::lowlevel::{Arm, ByTicket, Register, Ticket, Why};
@@ -133,17 +134,21 @@ pub struct Joining<'a, T> {
 
 /// Where an arm waits. It is named as its place, and is for nobody to use.
 #[doc(hidden)]
-pub struct AtEnd<'a>(AtJob<'a>);
+pub struct AtEnd<'a> {
+    at: AtJob<'a>,
+    /// The job may be for the threads that this one is of.
+    _aside: Aside,
+}
 
 impl Register for AtEnd<'_> {
     type Value = ();
 
     fn register(&self, ticket: Ticket<()>) {
-        self.0.enter(ticket.into());
+        self.at.enter(ticket.into());
     }
 
     fn undo(&self) {
-        self.0.leave();
+        self.at.leave();
     }
 }
 
@@ -156,7 +161,8 @@ impl<'a, T> Arm for Joining<'a, T> {
     }
 
     fn place(&mut self) -> Self::Place {
-        ByTicket::new(AtEnd(AtJob::new(&self.job.submitted)))
+        let at = AtJob::new(&self.job.submitted);
+        ByTicket::new(AtEnd { at, _aside: threads::step_aside_only() })
     }
 
     fn end(&mut self, place: Self::Place) -> Option<Self::Output> {

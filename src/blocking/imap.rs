@@ -17,6 +17,7 @@ use super::submitted::Submitted;
 use super::threads;
 use crate::error::{Cancelled, Reason};
 use crate::primitive::{Arc, Lock};
+use crate::report;
 use crate::scheduler::lowlevel::{self, CrossLine, CrossTicket, CrossWait, Undo, Why};
 use crate::scheduler::wait_elsewhere;
 
@@ -35,7 +36,24 @@ pub struct Imap<'a, I: Iterator, R> {
     given: usize,
     underway: BTreeMap<usize, Arc<Submitted>>,
     /// Results that are not next.
-    early: BTreeMap<usize, thread::Result<R>>,
+    early: BTreeMap<usize, Ended<R>>,
+}
+
+/// A result, or a panic, which is dropped where that can be caught.
+struct Ended<R>(Option<thread::Result<R>>);
+
+impl<R> Ended<R> {
+    fn into_result(mut self) -> thread::Result<R> {
+        self.0.take().expect("it is taken once")
+    }
+}
+
+impl<R> Drop for Ended<R> {
+    fn drop(&mut self) {
+        if let Some(Err(panicked)) = self.0.take() {
+            report::discard(panicked);
+        }
+    }
 }
 
 /// Where threads leave results, each with the number of its item.
@@ -44,7 +62,7 @@ struct Mail<R> {
 }
 
 struct State<R> {
-    results: VecDeque<(usize, thread::Result<R>)>,
+    results: VecDeque<(usize, Ended<R>)>,
     reader: CrossLine,
 }
 
@@ -103,7 +121,7 @@ impl<I: Iterator, R> Imap<'_, I, R> {
     }
 
     /// What is there to be given now.
-    fn next_early(&mut self) -> Option<thread::Result<R>> {
+    fn next_early(&mut self) -> Option<Ended<R>> {
         match self.is_ordered {
             true => self.early.remove(&self.given),
             false => self.early.pop_first().map(|(_, result)| result),
@@ -125,7 +143,7 @@ impl<I: Iterator, R> Iterator for Imap<'_, I, R> {
             self.fill();
             if let Some(result) = self.next_early() {
                 self.given += 1;
-                return match result {
+                return match result.into_result() {
                     Ok(value) => Some(Ok(value)),
                     Err(panicked) => panic::resume_unwind(panicked),
                 };
@@ -168,7 +186,7 @@ impl<I: Iterator, R> fmt::Debug for Imap<'_, I, R> {
 impl<R> Mail<R> {
     fn put(&self, number: usize, result: thread::Result<R>) {
         let mut state = self.state.lock();
-        state.results.push_back((number, result));
+        state.results.push_back((number, Ended(Some(result))));
         let reader = state.reader.pop();
         drop(state);
         if let Some(reader) = reader {
@@ -176,12 +194,12 @@ impl<R> Mail<R> {
         }
     }
 
-    fn try_take(&self) -> Option<(usize, thread::Result<R>)> {
+    fn try_take(&self) -> Option<(usize, Ended<R>)> {
         self.state.lock().results.pop_front()
     }
 
     #[track_caller]
-    fn take(&self) -> Result<(usize, thread::Result<R>), Cancelled> {
+    fn take(&self) -> Result<(usize, Ended<R>), Cancelled> {
         lowlevel::cross_may_wait()?;
         loop {
             if let Some(result) = self.try_take() {

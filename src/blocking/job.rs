@@ -327,7 +327,8 @@ pub(super) fn current() -> Option<Current> {
 }
 
 pub(super) fn set_current(job: Option<Current>) -> Option<Current> {
-    CURRENT.with(|current| current.replace(job))
+    // Where thread-locals are gone, the call finds none.
+    CURRENT.try_with(|current| current.replace(job)).ok().flatten()
 }
 
 /// Has the task that waits for this thread's job call this, and blocks until it has.

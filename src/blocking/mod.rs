@@ -51,9 +51,11 @@ pub use self::pool::{Builder, Pool};
 pub use self::scope::Scope;
 use self::submitted::Submitted;
 pub use self::thread::{Thread, spawn_thread};
+pub(crate) use self::threads::step_aside;
 use self::threads::{Settings, Threads};
 use crate::error::Cancelled;
 use crate::primitive::Arc;
+use crate::report;
 use crate::scheduler::fork::PerProcess;
 use crate::scheduler::lowlevel::{self, Why};
 use crate::scheduler::{self, Deposit};
@@ -317,11 +319,36 @@ struct Answer<T>(Arc<Place<T>>);
 struct Place<T> {
     answer: Mutex<Option<Ended<T>>>,
     /// Who is told of a panic that nobody has asked for.
-    unheard: Option<Unheard>,
+    unheard: Option<Arc<Unheard>>,
 }
 
 /// The first panic that nobody has asked for.
-type Unheard = Arc<Mutex<Option<Box<dyn Any + Send>>>>;
+///
+/// What panics hold is dropped where nothing is locked, for it may have such a panic itself; and not by an unwinding, for that may panic.
+#[derive(Default)]
+struct Unheard(Mutex<Option<Box<dyn Any + Send>>>);
+
+impl Unheard {
+    fn take(&self) -> Option<Box<dyn Any + Send>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn tell(&self, panicked: Box<dyn Any + Send>) {
+        let mut first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if first.is_none() {
+            *first = Some(panicked);
+            return;
+        }
+        drop(first);
+        report::discard(panicked);
+    }
+}
+
+impl Drop for Unheard {
+    fn drop(&mut self) {
+        self.take().into_iter().for_each(report::discard);
+    }
+}
 
 impl<T> Place<T> {
     // Nothing of the user's runs under it.
@@ -333,15 +360,21 @@ impl<T> Place<T> {
 impl<T> Drop for Place<T> {
     fn drop(&mut self) {
         let answer = self.lock().take();
-        if let (Some(Err(panicked)), Some(unheard)) = (answer, &self.unheard) {
-            unheard.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(panicked);
+        if let Some(Err(panicked)) = answer {
+            match &self.unheard {
+                Some(unheard) => unheard.tell(panicked),
+                None => report::discard(panicked),
+            }
         }
     }
 }
 
 impl<T: Send> Answer<T> {
     /// A place, and a call that leaves its answer there.
-    fn of(call: impl FnOnce() -> T + Send, unheard: Option<Unheard>) -> (Answer<T>, impl FnOnce() + Send) {
+    fn of(
+        call: impl FnOnce() -> T + Send,
+        unheard: Option<Arc<Unheard>>,
+    ) -> (Answer<T>, impl FnOnce() + Send) {
         let place = Arc::new(Place { answer: Mutex::new(None), unheard });
         let answer = Answer(place.clone());
         let call = move || {

@@ -102,9 +102,15 @@ impl Builder {
     }
 
     /// What its threads are called.
+    ///
+    /// # Panics
+    ///
+    /// If the name contains a zero byte.
     #[doc(alias = "thread_name_prefix")]
+    #[track_caller]
     pub fn name(mut self, name: impl Into<Cow<'static, str>>) -> Builder {
         self.settings.name = name.into();
+        assert!(!self.settings.name.contains('\0'), "the name of a thread contains no zero byte");
         self
     }
 
@@ -336,6 +342,8 @@ impl Pool {
         assert!(!threads::is_one_of(&self.threads), "a thread of a pool cannot wait for the end of the pool");
         lowlevel::cross_may_wait()?;
         self.stop();
+        // On a thread of another pool, that what this one waits for may need.
+        let _aside = threads::step_aside();
         if self.is_here() { self.threads.wait_for_end() } else { Ok(()) }
     }
 

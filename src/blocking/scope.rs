@@ -4,12 +4,10 @@
 //! that it has captured; what it has given belongs to its [`Job`], whose type names what that borrows.
 #![allow(unsafe_code)]
 
-use std::any::Any;
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem;
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::PoisonError;
 
 use super::handle::Job;
 use super::imap::Imap;
@@ -25,7 +23,7 @@ pub struct Scope<'scope, 'env: 'scope> {
     pool: &'env Pool,
     /// All that may not be over.
     jobs: Lock<Vec<Arc<Submitted>>>,
-    unheard: Unheard,
+    unheard: Arc<Unheard>,
     scope: PhantomData<&'scope mut &'scope ()>,
     env: PhantomData<&'env mut &'env ()>,
 }
@@ -60,7 +58,7 @@ impl Pool {
         let scope = Scope {
             pool: self,
             jobs: Lock::new(Vec::new()),
-            unheard: Unheard::default(),
+            unheard: Arc::default(),
             scope: PhantomData,
             env: PhantomData,
         };
@@ -71,10 +69,8 @@ impl Pool {
         }
         scope.wait_for_all();
         mem::forget(bomb);
-        match (result, scope.first_panic()) {
-            (Ok(value), None) => value,
-            (Ok(_), Some(panicked)) | (Err(panicked), _) => panic::resume_unwind(panicked),
-        }
+        let value = result.unwrap_or_else(|panicked| panic::resume_unwind(panicked));
+        scope.unheard.take().map_or(value, |panicked| panic::resume_unwind(panicked))
     }
 }
 
@@ -165,10 +161,6 @@ impl<'scope, 'env> Scope<'scope, 'env> {
 
     fn last(&self) -> Option<Arc<Submitted>> {
         self.jobs.lock().last().cloned()
-    }
-
-    fn first_panic(&self) -> Option<Box<dyn Any + Send>> {
-        self.unheard.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 

@@ -134,7 +134,7 @@ impl<J: Job + 'static> Threads<J> {
     fn look_for_jobs(&self) {
         loop {
             while let Some(job) = self.work.take() {
-                job.run();
+                run_to_its_end(job);
                 if self.leaves_if(|count| count.there > self.settings.most) {
                     return;
                 }
@@ -221,19 +221,20 @@ impl<J> CrossWait for AtEnd<'_, J> {
 
 /// What a thread knows of those that it is one of, whatever jobs they run.
 trait Stepping {
-    fn step_aside(&self);
+    /// `may_run`: where nobody is left to look for jobs and nobody can be started, it does them before.
+    fn step_aside(&self, may_run: bool);
     fn step_back(&self);
     /// Tells them from others.
     fn address(&self) -> *const ();
 }
 
 impl<J: Job + 'static> Stepping for Arc<Threads<J>> {
-    fn step_aside(&self) {
+    fn step_aside(&self, may_run: bool) {
         loop {
             let mut count = self.count.lock();
             count.there -= 1;
             count.aside += 1;
-            if !self.work.has_jobs() || Threads::start(self, &mut count) == Ok(()) {
+            if !self.work.has_jobs() || Threads::start(self, &mut count) == Ok(()) || !may_run {
                 return;
             }
             // Nobody would come to them while this one waits, perhaps for one of them.
@@ -241,7 +242,7 @@ impl<J: Job + 'static> Stepping for Arc<Threads<J>> {
             count.aside -= 1;
             drop(count);
             if let Some(job) = self.work.take() {
-                job.run();
+                run_to_its_end(job);
             }
         }
     }
@@ -266,10 +267,17 @@ struct Mine {
     generation: Cell<usize>,
     /// How many waits of this thread's lie on its stacks: one of its own, or those of tasks of a runtime that runs on it.
     waits: Cell<usize>,
+    /// How often there were waits left of a job that had returned: see [`run_to_its_end`].
+    left: Cell<usize>,
 }
 
 thread_local! {
-    static MINE: Mine = Mine { threads: RefCell::new(None), generation: Cell::new(0), waits: Cell::new(0) };
+    static MINE: Mine = Mine {
+        threads: RefCell::new(None),
+        generation: Cell::new(0),
+        waits: Cell::new(0),
+        left: Cell::new(0),
+    };
 }
 
 impl Mine {
@@ -281,25 +289,62 @@ impl Mine {
 
 /// While there is one, this thread has stepped aside. It stays on this thread.
 #[must_use]
-pub(super) struct Aside(PhantomData<*const ()>);
+pub(crate) struct Aside {
+    /// As [`Mine`] had it.
+    left: usize,
+    thread: PhantomData<*const ()>,
+}
+
+/// Waits lie on the stacks of tasks too, of a runtime that somebody else's loop drives. A job that returns may have forgotten one, or keep it
+/// for later. From then on its waits do not count: the thread does not wait for them.
+fn run_to_its_end(job: impl Job) {
+    job.run();
+    let left = MINE.try_with(|mine| match mine.waits.replace(0) {
+        0 => None,
+        _ => {
+            mine.left.set(mine.left.get() + 1);
+            mine.threads()
+        }
+    });
+    if let Ok(Some(threads)) = left {
+        threads.step_back();
+    }
+}
 
 /// To be called by whoever is about to wait for a job that another thread does.
-pub(super) fn step_aside() -> Aside {
+pub(crate) fn step_aside() -> Aside {
+    step_aside_and(true)
+}
+
+/// As [`step_aside`], for an arm, which must not do any job itself. Where no thread can be started, it waits in vain for one that nobody has begun.
+pub(super) fn step_aside_only() -> Aside {
+    step_aside_and(false)
+}
+
+fn step_aside_and(may_run: bool) -> Aside {
     // Where thread-locals are gone, the thread has been counted out.
     let first = MINE.try_with(|mine| if mine.waits.get() == 0 { mine.threads() } else { None });
     if let Ok(Some(threads)) = first {
-        threads.step_aside();
+        threads.step_aside(may_run);
     }
     // Not before: stepping aside may run a job, which waits for itself.
-    let _ = MINE.try_with(|mine| mine.waits.set(mine.waits.get() + 1));
-    Aside(PhantomData)
+    let left = MINE.try_with(|mine| {
+        mine.waits.set(mine.waits.get() + 1);
+        mine.left.get()
+    });
+    Aside { left: left.unwrap_or(0), thread: PhantomData }
 }
 
 impl Drop for Aside {
     fn drop(&mut self) {
-        let last = MINE.try_with(|mine| match mine.waits.replace(mine.waits.get() - 1) {
-            1 => mine.threads(),
-            _ => None,
+        let last = MINE.try_with(|mine| {
+            if mine.left.get() != self.left {
+                return None;
+            }
+            match mine.waits.replace(mine.waits.get() - 1) {
+                1 => mine.threads(),
+                _ => None,
+            }
         });
         if let Ok(Some(threads)) = last {
             threads.step_back();

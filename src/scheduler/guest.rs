@@ -187,17 +187,20 @@ impl<T> Drop for Guest<T> {
             // Its tasks go on elsewhere: all of it stays.
             return;
         }
+        // From now on nobody comes in between.
+        core.is_guest.set(false);
+        let mark = mark::current();
+        let turn = InTurn { unwound: thread::panicking() };
         if !self.is_done {
-            // From now on nobody comes in between.
-            core.is_guest.set(false);
-            let mark = mark::current();
-            let _turn = InTurn { unwound: thread::panicking() };
             // SAFETY: the top is a field of the core.
             unsafe { Branch::cancel(core.top(), core, Reason::Shutdown) };
             core.run_until(|| self.first.record().state.get() == State::Ended);
-            core.wind_up();
-            mark::set(mark);
         }
+        // Also where all was over: the host may have spawned tasks since.
+        core.wind_up();
+        here::set_task(std::ptr::null());
+        mark::set(mark);
+        drop(turn);
         // SAFETY: no task is left, and neither is used again.
         unsafe {
             self.present.allow_panic();

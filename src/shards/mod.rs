@@ -79,6 +79,7 @@ use std::thread;
 pub use self::job::{Joining, ShardJob};
 pub use self::statistics::ShardStatistics;
 use self::team::Team;
+use crate::blocking;
 use crate::error::Reason;
 use crate::scheduler;
 use crate::scheduler::lowlevel::WaitList;
@@ -204,6 +205,8 @@ impl<'a> Shards<'a> {
             !scheduler::runs_here(),
             "this would block the thread, and all its tasks: call shards::run by way of blocking::unblock"
         );
+        // On a thread of a pool, which the shards may have something to do for.
+        let _aside = blocking::step_aside();
         let (team, locals) = Team::new(self.count);
         let (team, body, cores) = (&team, &body, &pin::cores());
         let results: Vec<_> = thread::scope(|s| {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Shard;
 use super::team::Job;
+use crate::error::Cancelled;
 use crate::scheduler;
 use crate::scheduler::lowlevel::Why;
 use crate::task::{self, Scope};
@@ -65,8 +66,11 @@ pub(super) fn steal<'scope, 'env, 'outer>(
             team.jobs.pass_on(&shard.local);
         }
         was_called = false;
-        if !is_idle && scheduler::wait_until_all_wait().is_err() {
-            break;
+        if !is_idle {
+            if let Err(cancelled) = scheduler::wait_until_all_wait() {
+                give_up(shard, cancelled);
+                break;
+            }
         }
         let stolen = || team.jobs.steal(&shard.local).inspect(|_| team.counters(shard.index()).stolen());
         match next_own(shard).or_else(stolen) {
@@ -76,7 +80,8 @@ pub(super) fn steal<'scope, 'env, 'outer>(
             }
             None => {
                 team.counters(shard.index()).rested();
-                if team.jobs.wait(&shard.local, &Why::new("jobs")).is_err() {
+                if let Err(cancelled) = team.jobs.wait(&shard.local, &Why::new("jobs")) {
+                    give_up(shard, cancelled);
                     break;
                 }
                 was_called = true;
@@ -85,6 +90,14 @@ pub(super) fn steal<'scope, 'env, 'outer>(
     }
     shard.is_done.set(true);
     shard.added.wake_all(());
+}
+
+/// This shard takes no jobs any more. If it is not because the whole was stopped but because all of its runtime is cancelled, as by Ctrl-C, the
+/// others would wait for ever for the jobs that are for it alone.
+fn give_up(shard: &Shard<'_, '_>, cancelled: Cancelled) {
+    if shard.team.stopped().is_none() {
+        shard.team.stop(cancelled.reason());
+    }
 }
 
 fn begin<'scope, 'env, 'outer>(

@@ -50,6 +50,8 @@ struct Members {
 
 /// What others find of a shard on its own thread, when they have something run there.
 struct Member {
+    /// Where its team lies: the one who looks may be of another, which is run by a job of it or runs it.
+    team: usize,
     canceller: Canceller,
     added: Rc<WaitList>,
 }
@@ -163,18 +165,23 @@ impl<'env> Team<'env> {
             (members.remotes.clone(), *members.stopped.get_or_insert(reason))
         };
         self.jobs.stop();
+        let team = self.address();
         let cancel = move || {
-            if let Some(member) = scheduler::extension::<Member>() {
+            if let Some(member) = scheduler::extension::<Member>().filter(|member| member.team == team) {
                 member.canceller.cancel_for(reason);
             }
         };
-        // This shard at once: the next wait fails.
+        // This shard at once, if it is one of them: the next wait fails.
         cancel();
         for member in members.into_iter().flatten() {
             // One that is gone needs no cancelling.
             let _ = member.post(cancel);
         }
         self.drop_jobs();
+    }
+
+    fn address(&self) -> usize {
+        std::ptr::from_ref(self).addr()
     }
 
     /// Why all is cancelled, if it is.
@@ -198,7 +205,7 @@ impl<'env> Team<'env> {
         canceller: Canceller,
         added: Rc<WaitList>,
     ) -> Registered<'_, 'env> {
-        let member = Member { canceller: canceller.clone(), added };
+        let member = Member { team: self.address(), canceller: canceller.clone(), added };
         scheduler::set_extension(Some(Rc::new(member)));
         let stopped = {
             let mut members = lock(&self.members);

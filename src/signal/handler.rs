@@ -83,14 +83,15 @@ fn register(
     actions: &mut Vec<SigId>,
 ) -> io::Result<()> {
     let number = inbox.signal(index).as_raw();
+    let heard = inbox.clone();
+    // First: from then on the system does not do what it did before, and a signal that came in between would be lost.
+    // SAFETY: `hear` is async-signal-safe, as it says there. The inbox is dropped where this is unregistered, not in the handler.
+    actions.push(unsafe { low_level::register(number, move || heard.hear(index)) }?);
     if let Some(kills) = kills {
         // In this order, for so they run: the signal that sets it does not find it set.
         actions.push(flag::register_conditional_default(number, kills.clone())?);
         actions.push(flag::register(number, kills.clone())?);
     }
-    let inbox = inbox.clone();
-    // SAFETY: `hear` is async-signal-safe, as it says there. The inbox is dropped where this is unregistered, not in the handler.
-    actions.push(unsafe { low_level::register(number, move || inbox.hear(index)) }?);
     Ok(())
 }
 

@@ -126,6 +126,10 @@ impl Inbox {
     /// Blocks this thread until the bell rings. False if nobody wants to know any more.
     pub(super) fn block(&self) -> io::Result<bool> {
         use rustix::event::{PollFd, PollFlags, poll};
+        // Whoever has silenced the bell for a signal may have silenced this too.
+        if self.is_closed.load(Ordering::SeqCst) {
+            return Ok(false);
+        }
         match poll(&mut [PollFd::new(&self.bell, PollFlags::IN)], None) {
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(!self.is_closed.load(Ordering::SeqCst)),
             Err(error) => Err(error.into()),

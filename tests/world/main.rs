@@ -1,5 +1,6 @@
 //! Threads, files, children and signals, with the driver that `ROPEWALK_DRIVER` names.
 
+mod attacks;
 mod blocking;
 mod blocking_stress;
 mod child;

@@ -96,7 +96,10 @@ impl Pump {
             bytes.truncate(count);
             bytes
         });
-        *self.state() = State::Done(read);
+        let mut state = self.state();
+        *state = State::Done(read);
+        // Not later: somebody may have taken it by then and have begun anew, and would find this for that.
         self.is_done.set();
+        drop(state);
     }
 }
