@@ -470,6 +470,12 @@ impl Uring {
         }
         drop(ring);
         self.reap(&mut complete);
+        if self.herald.get().is_some() {
+            // Who waits for that waits outside: the bell may have to be listened to anew, and what was not handed over would ring nobody.
+            let ring = self.ring.borrow();
+            // If it fails, it is handed over with the next wait.
+            let _ = ring.submit();
+        }
     }
 
     fn is_ending(&self, key: Key) -> bool {

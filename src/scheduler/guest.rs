@@ -187,8 +187,9 @@ impl<T> Drop for Guest<T> {
             // Its tasks go on elsewhere: all of it stays.
             return;
         }
-        // From now on nobody comes in between.
+        // From now on nobody comes in between. The last turn has left it asleep, and who is asleep does not fall asleep: it would never look.
         core.is_guest.set(false);
+        core.gate.wake_up();
         let mark = mark::current();
         let turn = InTurn { unwound: thread::panicking() };
         if !self.is_done {

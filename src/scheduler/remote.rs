@@ -58,6 +58,11 @@ impl Gate {
         self.door.fall_asleep()
     }
 
+    /// Whether nobody has left mail, or knocked, since it fell asleep.
+    pub(super) fn is_asleep(&self) -> bool {
+        self.door.is_asleep()
+    }
+
     pub(super) fn wake_up(&self) {
         self.door.wake_up();
     }

@@ -78,7 +78,9 @@ impl Core {
         }
         // What was submitted goes to the system, and what is there already is taken: only what comes later makes the descriptor ready.
         self.wait(Some(Duration::ZERO));
-        if self.queue.is_empty() { rest } else { Rest::None }
+        // Whoever has left mail since has rung, and the ring may be among what was taken: it would not come again.
+        let is_quiet = self.gate.is_closed() || self.gate.is_asleep();
+        if self.queue.is_empty() && is_quiet { rest } else { Rest::None }
     }
 
     /// # Safety

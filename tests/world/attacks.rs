@@ -695,24 +695,28 @@ fn what_is_put_in_the_place_of_standard_input_while_a_task_reads_is_read_next() 
             let mut byte = [0];
             let early = time::timeout(Duration::from_millis(1), || ropewalk::io::stdin().read(&mut byte));
             assert!(early.is_err());
+            let mut already = 0;
             task::scope(|s| {
                 let reading = s.spawn(|| {
                     let mut byte = [0];
-                    time::timeout(Duration::from_millis(5), || ropewalk::io::stdin().read(&mut byte)).is_err()
+                    let read =
+                        time::timeout(Duration::from_millis(5), || ropewalk::io::stdin().read(&mut byte));
+                    read.map_or(0, |read| read.unwrap())
                 });
                 time::sleep(Duration::from_millis(1)).unwrap();
                 rustix::stdio::dup2_stdin(&new).unwrap();
                 new_writer.write_all(b"xyz").unwrap();
-                assert!(reading.join().unwrap());
+                // What was there when it began to wait, or what is there now.
+                already = reading.join().unwrap();
             });
             ropewalk::io::stdin().read_exact(&mut byte).unwrap();
-            assert_eq!(&byte, b"x");
+            assert_eq!(byte[0], b"xy"[already]);
             // A folder, and nothing at all.
             rustix::stdio::dup2_stdin(std::fs::File::open("/").unwrap()).unwrap();
             let mut rest = Vec::new();
             let read = ropewalk::io::stdin().read_to_end(&mut rest);
             assert!(read.is_err(), "{rest:?}");
-            assert_eq!(rest, b"yz");
+            assert_eq!(rest, &b"yz"[already..]);
             rustix::stdio::dup2_stdin(&old_writer).unwrap();
             assert!(ropewalk::io::stdin().read(&mut byte).is_err());
             rustix::stdio::dup2_stdin(std::fs::File::open("/dev/null").unwrap()).unwrap();
@@ -733,4 +737,196 @@ fn a_call_under_the_last_token_that_has_its_task_make_another_is_a_deadlock_and_
         blocking::unblock(|| blocking::run_in_task(|| blocking::unblock(|| 1)).unwrap())
     });
     assert!(matches!(deadlock, Err(RunError::Deadlock { value: Ok(Err(_)), .. })), "{deadlock:?}");
+}
+
+/// A folder that goes with it.
+struct Folder(std::path::PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Folder {
+        let path = std::env::temp_dir().join(format!("ropewalk-attacks-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Folder(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn files_whose_calls_are_cut_short_are_as_those_say() {
+    use std::io::{Read, Seek, Write};
+    let folder = Folder::new("random");
+    let path = folder.0.join("file");
+    std::fs::write(&path, vec![7_u8; 1 << 16]).unwrap();
+    ropewalk::run(|| {
+        for round in 0..600_u64 {
+            let limit = Duration::from_micros(round % 60);
+            let path = &path;
+            // opened or not
+            let opened = time::timeout(limit, || ropewalk::fs::File::open(path));
+            let mut file = match opened {
+                Ok(Ok(file)) => file,
+                Ok(Err(e)) => panic!("{e}"),
+                Err(_) => ropewalk::fs::File::open(path).unwrap(),
+            };
+            let mut buffer = vec![0_u8; 1 << 15];
+            let before = file.stream_position().unwrap();
+            let read = Ok::<_, ()>(
+                time::timeout(limit, || file.read(&mut buffer)).unwrap_or_else(|late| late.into_inner()),
+            );
+            let after = file.stream_position().unwrap();
+            match read {
+                Ok(Ok(count)) => assert_eq!(after, before + count as u64),
+                Ok(Err(e)) => {
+                    assert!(ropewalk::Cancelled::is(&e), "{e}");
+                    assert_eq!(after, before)
+                }
+                Err(_) => assert_eq!(after, before),
+            }
+            let new = path.with_extension("new");
+            let mut made = None;
+            let wrote = time::timeout(limit, || {
+                let f = ropewalk::fs::File::create_new(&new);
+                made = Some(f.is_ok());
+                f.map(drop)
+            });
+            assert_eq!(new.exists(), made == Some(true), "{wrote:?}");
+            let _ = std::fs::remove_file(&new);
+        }
+        // appenders
+        let log = folder.0.join("log");
+        let done: Vec<_> = task::gather((0..8_u8).map(|n| {
+            let log = &log;
+            move || {
+                let mut file = ropewalk::fs::OpenOptions::new().append(true).create(true).open(log).unwrap();
+                let mut count = 0;
+                for round in 0..50_u64 {
+                    let line = vec![b'a' + n; 1000];
+                    let wrote = time::timeout(Duration::from_micros(round * 3), || file.write(&line))
+                        .unwrap_or_else(|late| late.into_inner());
+                    if let Ok(c) = wrote {
+                        assert_eq!(c, 1000);
+                        count += 1;
+                    }
+                }
+                count
+            }
+        }))
+        .into_iter()
+        .map(|c| c.unwrap())
+        .collect();
+        let all = std::fs::read(&log).unwrap();
+        assert_eq!(all.len(), 1000 * done.iter().sum::<usize>());
+        for line in all.chunks(1000) {
+            assert!(line.iter().all(|b| *b == line[0]));
+        }
+    });
+}
+
+#[test]
+fn a_guest_that_is_dropped_or_forgotten_while_it_opens_a_file_does_not_hang() {
+    survive("attacks::a_guest_that_is_dropped_or_forgotten_while_it_opens_a_file_does_not_hang", || {
+        let folder = Folder::new("guest");
+        let fifo = folder.0.join("fifo");
+        rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0)
+            .unwrap();
+        let path = fifo.clone();
+        for ticks in 0..6 {
+            let path = path.clone();
+            let mut guest = Guest::new(&Runtime::new(), move || {
+                let opened = ropewalk::fs::File::open(&path);
+                assert!(opened.is_err());
+                let read = ropewalk::fs::read(&path);
+                assert!(read.is_err());
+            })
+            .unwrap();
+            for _ in 0..ticks {
+                assert!(guest.tick().is_none());
+                thread::sleep(Duration::from_millis(1));
+            }
+            drop(guest);
+        }
+        // forgotten with the open in flight; the thread ends.
+        thread::spawn(move || {
+            let path = fifo.clone();
+            let mut guest =
+                Guest::new(&Runtime::new(), move || ropewalk::fs::File::open(&path).map(drop)).unwrap();
+            for _ in 0..3 {
+                assert!(guest.tick().is_none());
+            }
+            std::mem::forget(guest);
+        })
+        .join()
+        .unwrap();
+        assert_eq!(ropewalk::run(|| 1), 1);
+    });
+}
+
+#[test]
+fn a_file_is_written_while_a_thread_ends() {
+    survive("attacks::a_file_is_written_while_a_thread_ends", || {
+        struct Last(std::path::PathBuf);
+        impl Drop for Last {
+            fn drop(&mut self) {
+                let path = &self.0;
+                ropewalk::run(|| {
+                    ropewalk::fs::write(path, "rope").unwrap();
+                    assert_eq!(ropewalk::fs::read_to_string(path).unwrap(), "rope");
+                    ropewalk::fs::remove_file(path).unwrap();
+                });
+                ropewalk::fs::write(path, "rope").unwrap();
+                std::fs::write(path.with_extension("done"), "").unwrap();
+            }
+        }
+        let folder = Folder::new("tls");
+        for early in [true, false] {
+            let path = folder.0.join(format!("{early}"));
+            let its = path.clone();
+            thread::spawn(move || {
+                if early {
+                    LATE.set(Some(Box::new(Last(its.clone()))));
+                }
+                ropewalk::run(|| ropewalk::fs::write(its.with_extension("x"), "").unwrap());
+                if !early {
+                    LATE.set(Some(Box::new(Last(its.clone()))));
+                }
+            })
+            .join()
+            .unwrap();
+            assert!(path.with_extension("done").exists());
+        }
+    });
+}
+
+#[test]
+fn a_guest_that_is_dropped_waits_for_what_is_shielded() {
+    survive("attacks::a_guest_that_is_dropped_waits_for_what_is_shielded", || {
+        use std::io::{Read, Write};
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        let (read, slept) = (std::rc::Rc::new(Cell::new(0)), std::rc::Rc::new(Cell::new(false)));
+        let (its_read, its_slept) = (read.clone(), slept.clone());
+        let mut guest = Guest::new(&Runtime::new(), move || {
+            task::scope(|s| {
+                s.spawn(|| {
+                    its_slept.set(task::shield(|| time::sleep(Duration::from_millis(5))).is_ok());
+                });
+                let mut reader =
+                    ropewalk::io::PipeReader::try_from(std::os::fd::OwnedFd::from(reader)).unwrap();
+                its_read.set(task::shield(|| reader.read(&mut [0; 9])).unwrap());
+            });
+        })
+        .unwrap();
+        assert!(guest.tick().is_none());
+        let writing = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(10));
+            writer.write_all(b"rope").unwrap();
+        });
+        drop(guest);
+        assert_eq!((read.get(), slept.get()), (4, true));
+        writing.join().unwrap();
+    });
 }
