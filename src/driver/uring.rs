@@ -26,7 +26,7 @@ use std::time::Duration;
 use io_uring::squeue::{Entry, Flags};
 use io_uring::types::{Fd, FsyncFlags, SubmitArgs, Timespec};
 use io_uring::{IoUring, Probe, cqueue, opcode};
-use rustix::event::EventfdFlags;
+use rustix::event::{EventfdFlags, epoll};
 use rustix::io::Errno;
 
 use super::file::{FileCall, Position};
@@ -60,7 +60,7 @@ pub(super) struct Uring {
     skips_success: bool,
     bell: Bell,
     /// Is rung by the system for each completion, if somebody wants to know without asking the ring.
-    herald: OnceCell<Bell>,
+    herald: OnceCell<Herald>,
     /// Operations whose completion has not come.
     in_flight: Cell<usize>,
     /// Those among them whose memory the system has.
@@ -106,6 +106,14 @@ impl Bell {
     fn hush(&self) {
         let _ = rustix::io::read(&*self.0, &mut [0; 8]);
     }
+}
+
+/// Tells somebody outside that the ring has something to tell.
+struct Herald {
+    /// Is rung by the system for each completion.
+    told: Bell,
+    /// Is readable when that was rung, or the bell itself: Linux (6.18 was seen to) loses what a ring in the middle of a ring is to tell.
+    any: OwnedFd,
 }
 
 /// How a ring was set up: the best that the system took.
@@ -259,12 +267,16 @@ impl Uring {
     /// that are worked out only when they are asked for.
     pub(super) fn descriptor(&self) -> io::Result<RawFd> {
         if self.herald.get().is_none() {
-            let herald = Bell::new()?;
-            self.ring.borrow().submitter().register_eventfd(herald.0.as_raw_fd())?;
-            let _only_now = self.herald.set(herald);
+            let told = Bell::new()?;
+            self.ring.borrow().submitter().register_eventfd(told.0.as_raw_fd())?;
+            let any = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+            for bell in [&told, &self.bell] {
+                epoll::add(&any, &*bell.0, epoll::EventData::new_u64(0), epoll::EventFlags::IN)?;
+            }
+            let _only_now = self.herald.set(Herald { told, any });
         }
         let herald = self.herald.get().expect("it was set just now");
-        Ok(herald.0.as_raw_fd())
+        Ok(herald.any.as_raw_fd())
     }
 
     /// Says when the descriptor is ready.
@@ -439,7 +451,7 @@ impl Uring {
     pub(super) fn wait(&self, timeout: Option<Duration>, mut complete: impl FnMut(Key, Completion)) {
         if let Some(herald) = self.herald.get() {
             // Before what it told of is taken: what comes after that it tells again.
-            herald.hush();
+            herald.told.hush();
         }
         self.ask_again_for_ends();
         let told = self.reap(&mut complete);

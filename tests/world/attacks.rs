@@ -930,3 +930,24 @@ fn a_guest_that_is_dropped_waits_for_what_is_shielded() {
         writing.join().unwrap();
     });
 }
+
+#[test]
+fn a_host_that_waits_for_the_descriptor_hears_of_every_call_of_a_thread() {
+    survive("attacks::a_host_that_waits_for_the_descriptor_hears_of_every_call_of_a_thread", || {
+        let mut guest = Guest::new(&Runtime::new(), || {
+            let asks = || (0..2000).filter(|_| blocking::run_in_task(|| task::yield_now()).is_ok()).count();
+            let others = task::spawn(move || blocking::unblock(asks));
+            (blocking::unblock(asks), others.join().unwrap())
+        })
+        .unwrap();
+        let result = loop {
+            if let Some(result) = guest.tick() {
+                break result;
+            }
+            let limit = guest.limit().map(|limit| rustix::event::Timespec::try_from(limit).unwrap());
+            let descriptor = rustix::event::PollFd::new(&guest, rustix::event::PollFlags::IN);
+            rustix::event::poll(&mut [descriptor], limit.as_ref()).unwrap();
+        };
+        assert_eq!(result.unwrap(), (Ok(2000), Ok(2000)));
+    });
+}
