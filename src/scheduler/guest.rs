@@ -13,6 +13,7 @@ use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::panic::Location;
+use std::ptr::NonNull;
 use std::thread;
 use std::time::Duration;
 
@@ -63,8 +64,8 @@ use crate::generator::mark;
 ///
 /// Cancels all tasks, and blocks the thread until they have ended.
 pub struct Guest<T> {
-    /// In a box, for tasks point to it.
-    core: ManuallyDrop<Box<Core>>,
+    /// From a box. Not one any more, for a box says that nobody else points there.
+    core: NonNull<Core>,
     present: ManuallyDrop<Present>,
     first: TaskRef,
     descriptor: RawFd,
@@ -94,10 +95,12 @@ impl<T: 'static> Guest<T> {
         let descriptor = core.driver().descriptor()?;
         let birth = runtime::birth_of_first(&core, Location::caller());
         let present = Present::new(&core);
-        // SAFETY: the core stays in its box until the task has ended, and the closure borrows nothing.
-        let first = unsafe { core.spawn(core.top(), birth, || Ok(first())) };
+        // By a pointer: tasks point there too, while this is moved about.
+        let core = NonNull::from(Box::leak(core));
+        // SAFETY: the core stays where it is until the task has ended, and the closure borrows nothing.
+        let first = unsafe { core.as_ref().spawn(core.as_ref().top(), birth, || Ok(first())) };
         Ok(Guest {
-            core: ManuallyDrop::new(core),
+            core,
             present: ManuallyDrop::new(present),
             first,
             descriptor,
@@ -123,23 +126,28 @@ impl<T: 'static> Guest<T> {
         }
         // SAFETY: `T` is what the task was spawned with, and it has ended.
         let result = unsafe { self.first.record().take() };
-        Some(runtime::conclude(&self.core, result.expect("a task that has ended has a result")))
+        Some(runtime::conclude(self.core(), result.expect("a task that has ended has a result")))
     }
 }
 
 impl<T> Guest<T> {
+    fn core<'a>(&self) -> &'a Core {
+        // SAFETY: it is there until the drop of this, and no caller keeps the reference.
+        unsafe { self.core.as_ref() }
+    }
+
     /// For how long the host may wait, if nothing can be read from the guest's descriptor before: `None` is as long as it takes. It is
     /// zero where tasks are ready.
     pub fn limit(&self) -> Option<Duration> {
         match self.rest {
-            Rest::Until(limit) if self.core.has_nobody_ready() => self.core.time_left().unwrap_or(limit),
+            Rest::Until(limit) if self.core().has_nobody_ready() => self.core().time_left().unwrap_or(limit),
             _ => Some(Duration::ZERO),
         }
     }
 
     /// Whether all is over.
     fn turn(&mut self) -> bool {
-        let core: &Core = &self.core;
+        let core = self.core();
         let _turn = InTurn { unwound: thread::panicking() };
         let mark = mark::current();
         let is_ending = self.first.record().state.get() == State::Ended;
@@ -182,7 +190,7 @@ impl<T> AsRawFd for Guest<T> {
 
 impl<T> Drop for Guest<T> {
     fn drop(&mut self) {
-        let core: &Core = &self.core;
+        let core = self.core();
         if here::is_forked() {
             // Its tasks go on elsewhere: all of it stays.
             return;
@@ -206,7 +214,7 @@ impl<T> Drop for Guest<T> {
         unsafe {
             self.present.allow_panic();
             ManuallyDrop::drop(&mut self.present);
-            ManuallyDrop::drop(&mut self.core);
+            drop(Box::from_raw(self.core.as_ptr()));
         }
     }
 }

@@ -96,7 +96,7 @@ use crate::work::Local;
 ///
 /// With the first panic of a body, or of a job that nobody joined. The other shards are cancelled then, and waited for; of their panics the
 /// panic hook is told. When it is called in a task, which would block its thread: call it by way of
-/// [`blocking::unblock`](crate::blocking::unblock). When a thread or a runtime cannot be had. Without any shard.
+/// [`blocking::unblock`]. When a thread or a runtime cannot be had. Without any shard.
 #[track_caller]
 pub fn run<'env, T: Send>(count: usize, body: impl Fn(&Shard<'_, 'env>) -> T + Sync) -> Vec<T> {
     Shards::new(count).run(body)
