@@ -21,15 +21,12 @@ pub(crate) struct Here {
     /// This is a child that was forked under a scheduler, which it has a copy of.
     is_forked: Cell<bool>,
     /// What to do instead where this thread has no runtime.
-    advice: Cell<&'static str>,
+    advice: Cell<Option<&'static str>>,
 }
-
-/// Unless somebody knows better.
-const ADVICE: &str = "call this inside ropewalk::run";
 
 thread_local! {
     static HERE: Here = const {
-        Here { core: Cell::new(ptr::null()), task: Cell::new(ptr::null()), waits: Cell::new(0), is_forked: Cell::new(false), advice: Cell::new(ADVICE) }
+        Here { core: Cell::new(ptr::null()), task: Cell::new(ptr::null()), waits: Cell::new(0), is_forked: Cell::new(false), advice: Cell::new(None) }
     };
 }
 
@@ -67,7 +64,7 @@ pub(super) fn is_forked() -> bool {
 
 /// What this thread is told by whoever finds no runtime here.
 pub(super) fn advise(advice: &'static str) {
-    HERE.with(|here| here.advice.set(advice));
+    HERE.with(|here| here.advice.set(Some(advice)));
 }
 
 /// Why a wait fails that is called where no task runs.
@@ -146,5 +143,8 @@ pub(super) fn set_core(core: *const Core) {
 #[track_caller]
 pub(super) fn no_runtime() -> ! {
     assert!(!is_forked(), "{}", super::fork::FORKED);
-    panic!("no runtime runs on this thread: {}", HERE.with(|here| here.advice.get()))
+    match HERE.with(|here| here.advice.get()) {
+        None => panic!("no runtime runs on this thread: call this inside ropewalk::run"),
+        Some(advice) => panic!("no runtime runs on this thread: {advice}"),
+    }
 }
