@@ -41,6 +41,9 @@ const COMPLETIONS: u32 = 16;
 /// processor, and when they all wait no other file is opened.
 const WORKERS: u32 = 64;
 
+/// How long a thread of the ring has to hear that its call is to end.
+const DEAF: Duration = Duration::from_millis(5);
+
 /// Wait before looking: `IORING_RECVSEND_POLL_FIRST`.
 const POLL_FIRST: u16 = 1;
 
@@ -69,6 +72,8 @@ pub(super) struct Uring {
     early: RefCell<VecDeque<(u64, Completion)>>,
     /// Operations whose end is to be asked for, once more or because there was no room.
     unwanted: RefCell<Vec<Key>>,
+    /// Those that a thread of the ring was at when their end was asked for: it may not have heard, if it had just begun.
+    busy: RefCell<Vec<Key>>,
     /// Those whose end was asked for, and has not come.
     ending: RefCell<HashSet<u64>>,
     /// By descriptor.
@@ -185,6 +190,7 @@ impl Uring {
             carried: Cell::new(0),
             early: RefCell::default(),
             unwanted: RefCell::default(),
+            busy: RefCell::default(),
             ending: RefCell::default(),
             lanes: RefCell::default(),
             known: OnceCell::new(),
@@ -470,6 +476,13 @@ impl Uring {
                 has_work = ring.submit().is_ok() && { ring.submission().taskrun() };
             }
         } else {
+            let busy = self.busy.take();
+            let timeout = match timeout {
+                // Asked again after a while, and again.
+                _ if !busy.is_empty() => Some(timeout.unwrap_or(DEAF).min(DEAF)),
+                timeout => timeout,
+            };
+            self.unwanted.borrow_mut().extend(busy);
             let entered = match timeout {
                 None => ring.submit_and_wait(1),
                 Some(timeout) => {
@@ -517,6 +530,9 @@ impl Uring {
                 // It was not found: between two tries of the system it is nowhere, and it may wait again after the second.
                 told if told & CANCEL != 0 => {
                     let key = told & !CANCEL;
+                    if completion.result == -libc::EALREADY && self.is_ending(Key(key)) {
+                        self.busy.borrow_mut().push(Key(key));
+                    }
                     if completion.result == -libc::ENOENT && self.is_ending(Key(key)) {
                         self.unwanted.borrow_mut().push(Key(key));
                     }
